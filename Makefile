@@ -1,0 +1,72 @@
+# Each target works from a bare checkout: it makes .venv and installs the pinned packages first.
+# Needs make and Python 3.11+ with venv; PYTHON=... names another interpreter.
+
+PY := .venv/bin/python
+JOBS ?= 2
+TESTS ?=
+
+.PHONY: help run test check format-check lint types imports fix bench campaign lock clean distclean runtime dev
+
+help:
+	@echo "make run     start dts here: engine, worker and console (without a terminal: one job, one text page)"
+	@echo "make test    run all tests                     TESTS=tests/unit  only these"
+	@echo "make check   formatter, linter, types, import directions"
+	@echo "make fix     let the formatter and linter mend what they can"
+	@echo "make bench   measure; table here, JSON in benchmarks/out/latest.json"
+	@echo "make campaign  faults at random under load   ARGS='--seconds 300 --seed 7'"
+	@echo "make lock    write the pinned sets again       UPGRADE=1  with the newest versions"
+	@echo "make clean   remove caches and build output    distclean  the environment too"
+
+runtime:
+	@tools/setup.sh runtime
+
+dev:
+	@tools/setup.sh dev
+
+run: runtime
+	@exec .venv/bin/dts run $(ARGS)
+
+# Two phases: what only computes runs in parallel; what starts processes or measures runs alone.
+# Exit status 5 means that a phase had nothing to run.
+test: dev
+	@status=0; \
+	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "not serial" $(TESTS) || status=$$?; \
+	[ $$status -eq 5 ] && status=0; \
+	$(PY) -m pytest -m serial $(TESTS) || { second=$$?; [ $$second -eq 5 ] || status=$$second; }; \
+	exit $$status
+
+check: format-check lint types imports
+
+format-check: dev
+	@echo "format"; $(PY) -m ruff format --check --quiet . || \
+	{ echo "some files are not formatted: run 'make fix'" >&2; $(PY) -m ruff format --check . ; exit 1; }
+
+lint: dev
+	@echo "lint"; $(PY) -m ruff check --quiet .
+
+types: dev
+	@echo "types"; $(PY) -m mypy
+
+imports: dev
+	@echo "imports"; report=$$(.venv/bin/lint-imports --no-cache --no-logo 2>&1) || \
+	{ echo "$$report" >&2; exit 1; }
+
+fix: dev
+	@$(PY) -m ruff check --quiet --fix . ; $(PY) -m ruff format --quiet .
+
+bench: dev
+	@$(PY) -m benchmarks $(ARGS)
+
+campaign: dev
+	@$(PY) tools/campaign.py $(ARGS)
+
+lock: runtime
+	@tools/lock.sh $(PY)
+
+clean:
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	    .import_linter_cache benchmarks/out snapshot_report.html
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	@rm -rf .venv

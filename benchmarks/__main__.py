@@ -1,0 +1,85 @@
+"""Run the benchmarks: a table on the terminal, benchmarks/out/latest.json beside it."""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PARTS = {
+    "broker": "the embedded broker by itself",
+    "store": "the embedded store with one million jobs",
+    "children": "warm child processes",
+    "end_to_end": "the whole road, through HTTP",
+    "huey_peer": "Huey with SQLite, in the same run",
+}
+OUT = Path(__file__).parent / "out"
+
+
+def flatten(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested figures as (dotted name, value)."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def shown(value: Any) -> str:
+    """A figure for people."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def ratios(figures: dict[str, Any]) -> dict[str, float]:
+    """dts beside Huey, from this same run."""
+    road, peer = figures.get("end_to_end"), figures.get("huey_peer")
+    if not road or not peer:
+        return {}
+    return {
+        f"end_to_end_beside_huey_{way}": road["asynchronous"]["end_to_end_per_second"]
+        / told["end_to_end_per_second"]
+        for way, told in peer.items()
+    }
+
+
+def main() -> int:
+    """Measure the parts asked for; 0 when all of them could be measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"only these of: {', '.join(PARTS)}"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer jobs: does it run at all?")
+    asked = parser.parse_args()
+    figures: dict[str, Any] = {}
+    for part in asked.parts or PARTS:
+        print(f"\n{part}: {PARTS[part]}", flush=True)
+        started = time.monotonic()
+        figures[part] = importlib.import_module(f"benchmarks.{part}").run(quick=asked.quick)
+        for name, value in flatten(figures[part]):
+            print(f"  {name:<56}{shown(value):>14}")
+        print(f"  ({time.monotonic() - started:.0f} s)", flush=True)
+    figures["ratios"] = ratios(figures)
+    for name, value in figures["ratios"].items():
+        print(f"  {name:<56}{shown(value):>14}")
+    OUT.mkdir(exist_ok=True)
+    about = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "quick": asked.quick,
+    }
+    (OUT / "latest.json").write_text(json.dumps({"about": about, **figures}, indent=1) + "\n")
+    print(f"\nwritten: {OUT / 'latest.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

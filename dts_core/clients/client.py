@@ -1,0 +1,332 @@
+"""The clients, on the loop and blocking, from one description of the calls."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from dts_core.clients import calls, transport
+from dts_core.clients.describe import (
+    AsyncCalls,
+    AsyncSender,
+    Request,
+    SyncCalls,
+    SyncSender,
+    call,
+    collection_call,
+)
+from dts_core.clients.stream import StreamOptions, follow, follow_blocking
+from dts_core.views import StreamEvent
+
+T = TypeVar("T")
+
+
+class JobCalls:
+    """What anybody may ask, as far as their role goes."""
+
+    login = call(calls.login)
+    logout = call(calls.logout)
+    session = call(calls.session)
+    submit = call(calls.submit)
+    submit_described = call(calls.submit_described)
+    submit_many = call(calls.submit_many)
+    job = call(calls.job)
+    wait_for = call(calls.wait_for)
+    jobs = call(calls.jobs)
+    attempts = call(calls.attempts)
+    counts = call(calls.counts)
+    cancel = call(calls.cancel)
+    again = call(calls.again)
+    hosts = call(calls.hosts)
+    host = call(calls.host)
+    samples = call(calls.samples)
+    alarms = call(calls.alarms)
+    logs = call(calls.logs)
+    queues = call(calls.queues)
+    status = call(calls.status)
+
+
+class FunctionReads:
+    """`client.functions`: what there is to call."""
+
+    list = call(calls.list_functions)
+    get = call(calls.get_function)
+    source = call(calls.function_source)
+
+
+class FunctionWrites(FunctionReads):
+    """`admin.functions`: and how it changes."""
+
+    add = call(calls.add_function)
+    update = call(calls.update_function)
+    delete = call(calls.delete_function)
+
+
+class OperationReads:
+    """`admin.operations`: the audit."""
+
+    list = call(calls.operations)
+
+
+class _AsyncGroup(AsyncCalls):
+    def __init__(self, sender: AsyncSender) -> None:
+        self._to = sender
+
+    def _sender(self) -> AsyncSender:
+        return self._to
+
+
+class _SyncGroup(SyncCalls):
+    def __init__(self, sender: SyncSender) -> None:
+        self._to = sender
+
+    def _sender(self) -> SyncSender:
+        return self._to
+
+
+class Functions(FunctionReads, _AsyncGroup):
+    """Functions, on the loop."""
+
+
+class AdminFunctions(FunctionWrites, Functions):
+    """Functions and their changes, on the loop."""
+
+
+class Operations(OperationReads, _AsyncGroup):
+    """The audit, on the loop."""
+
+
+class SyncFunctions(FunctionReads, _SyncGroup):
+    """Functions, blocking."""
+
+
+class SyncAdminFunctions(FunctionWrites, SyncFunctions):
+    """Functions and their changes, blocking."""
+
+
+class SyncOperations(OperationReads, _SyncGroup):
+    """The audit, blocking."""
+
+
+class CollectionCalls:
+    """`admin.users`, `admin.namespaces`: one admin collection, its documents as maps."""
+
+    collection: str
+    list = collection_call(calls.list_documents)
+    get = collection_call(calls.get_document)
+    add = collection_call(calls.add_document)
+    update = collection_call(calls.update_document)
+    delete = collection_call(calls.delete_document)
+
+
+class Collection(CollectionCalls, _AsyncGroup):
+    """An admin collection, on the loop."""
+
+    def __init__(self, sender: AsyncSender, collection: str) -> None:
+        super().__init__(sender)
+        self.collection = collection
+
+
+class SyncCollection(CollectionCalls, _SyncGroup):
+    """An admin collection, blocking."""
+
+    def __init__(self, sender: SyncSender, collection: str) -> None:
+        super().__init__(sender)
+        self.collection = collection
+
+
+class Client(JobCalls, AsyncCalls):
+    """The API for everybody, on the loop; `async with` it, or `close` it.
+
+    Args:
+        url: Where the server is, http(s)://host:port.
+        token: A token, from `login` or from an administrator.
+        verify: A file of certificate authorities to trust instead of the system's.
+        http_transport: For tests: an httpx transport in place of the network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        *,
+        verify: str = "",
+        http_transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = transport.address(url)
+        self.token = token
+        self._http = httpx.AsyncClient(
+            base_url=self.url,
+            verify=transport.trust(verify),
+            transport=http_transport,
+            limits=httpx.Limits(max_connections=20, max_keepalive_connections=10),
+            trust_env=False,
+        )
+
+    @cached_property
+    def functions(self) -> Functions:
+        """What there is to call."""
+        return Functions(self)
+
+    def _sender(self) -> AsyncSender:
+        return self
+
+    async def send(self, request: Request[T]) -> T:
+        """Send a described request, again where that is safe.
+
+        Raises:
+            ServerUnreachable: No answer after all tries.
+            ApiError: The server refused.
+        """
+        tried = 0
+        while True:
+            try:
+                response = await self._http.send(transport.build(self._http, request, self.token))
+                failure: httpx.HTTPError | httpx.Response = response
+            except httpx.HTTPError as error:
+                failure = error
+            if not transport.may_retry(request, tried, failure):
+                return transport.conclude(request, failure, self.url)
+            await asyncio.sleep(transport.pause(tried))
+            tried += 1
+
+    def stream(self, topics: Sequence[str], **filters: Any) -> AsyncIterator[StreamEvent]:
+        """Live changes of `topics` (jobs, hosts, alarms, queues, logs), filtered; for ever, resuming after cuts.
+
+        Yields events of topic `_state` too, whose data is {"connected", "retry_seconds", "why"}, and `reset` when so
+        much was missed that lists must be fetched again.
+        """
+        return follow(
+            self._http, lambda: self.token, StreamOptions(self.url, tuple(topics), filters)
+        )
+
+    async def close(self) -> None:
+        """Close the connections. A second call does nothing."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+class AdminClient(Client):
+    """The API for administrators, on the loop."""
+
+    @cached_property
+    def functions(self) -> AdminFunctions:
+        """Functions and their changes."""
+        return AdminFunctions(self)
+
+    @cached_property
+    def users(self) -> Collection:
+        """Who may ask."""
+        return Collection(self, "users")
+
+    @cached_property
+    def namespaces(self) -> Collection:
+        """What owns functions."""
+        return Collection(self, "namespaces")
+
+    @cached_property
+    def operations(self) -> Operations:
+        """The audit."""
+        return Operations(self)
+
+
+class SyncClient(JobCalls, SyncCalls):
+    """The API for everybody, blocking; `with` it, or `close` it. Arguments as for Client."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        *,
+        verify: str = "",
+        http_transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = transport.address(url)
+        self.token = token
+        self._http = httpx.Client(
+            base_url=self.url,
+            verify=transport.trust(verify),
+            transport=http_transport,
+            trust_env=False,
+        )
+
+    @cached_property
+    def functions(self) -> SyncFunctions:
+        """What there is to call."""
+        return SyncFunctions(self)
+
+    def _sender(self) -> SyncSender:
+        return self
+
+    def send_blocking(self, request: Request[T]) -> T:
+        """Send a described request, again where that is safe. Raises as `Client.send`."""
+        tried = 0
+        while True:
+            try:
+                response = self._http.send(transport.build(self._http, request, self.token))
+                failure: httpx.HTTPError | httpx.Response = response
+            except httpx.HTTPError as error:
+                failure = error
+            if not transport.may_retry(request, tried, failure):
+                return transport.conclude(request, failure, self.url)
+            time.sleep(transport.pause(tried))
+            tried += 1
+
+    def stream(self, topics: Sequence[str], **filters: Any) -> Iterator[StreamEvent]:
+        """As `Client.stream`, blocking between events."""
+        return follow_blocking(
+            self._http, lambda: self.token, StreamOptions(self.url, tuple(topics), filters)
+        )
+
+    def close(self) -> None:
+        """Close the connections. A second call does nothing."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class SyncAdminClient(SyncClient):
+    """The API for administrators, blocking."""
+
+    @cached_property
+    def functions(self) -> SyncAdminFunctions:
+        """Functions and their changes."""
+        return SyncAdminFunctions(self)
+
+    @cached_property
+    def users(self) -> SyncCollection:
+        """Who may ask."""
+        return SyncCollection(self, "users")
+
+    @cached_property
+    def namespaces(self) -> SyncCollection:
+        """What owns functions."""
+        return SyncCollection(self, "namespaces")
+
+    @cached_property
+    def operations(self) -> SyncOperations:
+        """The audit."""
+        return SyncOperations(self)

@@ -1,0 +1,103 @@
+"""The documents and messages; no I/O.
+
+Instants are aware datetimes in UTC. Durations are seconds. Ratios lie in 0..1. Sizes are bytes. `args`, `kwargs` and
+`result` stay JSON text in bytes all the way from the request to the function and back: they are encoded once, by their
+producer. Hot messages are arrays on the wire (`array_like`): a newer version may only append fields with defaults.
+"""
+
+from dts_core.model.admin import (
+    Function,
+    FunctionVersion,
+    Namespace,
+    Operation,
+    Parameter,
+    SubmitterRecord,
+    Token,
+    User,
+)
+from dts_core.model.base import Document, Record
+from dts_core.model.control import (
+    CHUNK_MAX,
+    BlobChunk,
+    BlobReply,
+    Cancel,
+    Change,
+    Changes,
+    Control,
+    Drain,
+    Question,
+    QueueStats,
+    Reload,
+    SourceReply,
+    SourceRequest,
+)
+from dts_core.model.hosts import Alarm, Disk, Heartbeat, Host, HostSample, Progress, ProgressReport
+from dts_core.model.jobs import (
+    ARGS_MAX,
+    INLINE_MAX,
+    RESULT_CEILING,
+    RESULT_MAX,
+    Attempt,
+    Job,
+    JobCounts,
+    JobError,
+    JobMessage,
+    JobQuery,
+    JobResult,
+    JobResults,
+    Outcome,
+    Page,
+    Transition,
+)
+from dts_core.model.logs import LogBatch, LogQuery, LogRecord
+
+__all__ = [
+    "ARGS_MAX",
+    "CHUNK_MAX",
+    "INLINE_MAX",
+    "RESULT_CEILING",
+    "RESULT_MAX",
+    "Alarm",
+    "Attempt",
+    "BlobChunk",
+    "BlobReply",
+    "Cancel",
+    "Change",
+    "Changes",
+    "Control",
+    "Disk",
+    "Document",
+    "Drain",
+    "Function",
+    "FunctionVersion",
+    "Heartbeat",
+    "Host",
+    "HostSample",
+    "Job",
+    "JobCounts",
+    "JobError",
+    "JobMessage",
+    "JobQuery",
+    "JobResult",
+    "JobResults",
+    "LogBatch",
+    "LogQuery",
+    "LogRecord",
+    "Namespace",
+    "Operation",
+    "Outcome",
+    "Page",
+    "Parameter",
+    "Progress",
+    "ProgressReport",
+    "Question",
+    "QueueStats",
+    "Record",
+    "Reload",
+    "SourceReply",
+    "SourceRequest",
+    "SubmitterRecord",
+    "Token",
+    "Transition",
+    "User",
+]

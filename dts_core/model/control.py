@@ -1,0 +1,116 @@
+"""Messages of the control side: sources, orders to workers, changes, figures of queues."""
+
+from dts_core.model.base import Document, Record
+from dts_core.model.jobs import JobError
+
+
+class SourceRequest(Record, frozen=True, tag="source"):
+    """A worker asks for the source of a version."""
+
+    hash: str
+    offset: int = 0
+
+
+class SourceReply(Record, frozen=True):
+    """One chunk of it; `total` 0 when it is unknown."""
+
+    hash: str
+    total: int
+    offset: int
+    data: bytes
+
+
+CHUNK_MAX = 512 << 10
+"""Size of every chunk but the last, in bytes."""
+
+
+class BlobChunk(Record, frozen=True, tag="chunk"):
+    """A worker hands over a piece of a result that is too large for a message."""
+
+    hash: str
+    """sha256 in hex of the whole."""
+    total: int
+    offset: int
+    """A multiple of CHUNK_MAX."""
+    data: bytes
+    """CHUNK_MAX bytes; what is left at the end."""
+    job: str
+    epoch: int
+
+
+Question = SourceRequest | BlobChunk
+"""The body in `requests`."""
+
+
+class BlobReply(Record, frozen=True):
+    """How much of the whole is kept."""
+
+    hash: str
+    received: int
+    """Bytes from the start without a gap: go on there. `total` once the whole is there and proved."""
+    error: JobError | None = None
+    """The whole is refused for this, however often it is sent."""
+    is_late: bool = False
+    """The claim is over: nobody wants its result any more."""
+
+
+class Cancel(Record, frozen=True, tag="cancel"):
+    """Control: stop a job if you hold it."""
+
+    job: str
+    by: str = ""
+
+
+class Reload(Record, frozen=True, tag="reload"):
+    """Control: a function has a new default version; fetch it ahead of the next job."""
+
+    function: str
+    hash: str
+
+
+class Drain(Record, frozen=True, tag="drain"):
+    """Control: take nothing new, finish what runs."""
+
+    host: str
+    on: bool = True
+
+
+Control = Cancel | Reload | Drain
+
+
+class Change(Record, frozen=True):
+    """One entry of the fanout `events`: what changed, for streams and waiters.
+
+    topic: jobs | hosts | alarms | logs | functions | queues. `position` is the store's position after it, 0 when it has
+    none.
+    """
+
+    topic: str
+    id: str
+    state: str = ""
+    position: int = 0
+    epoch: int = 0
+
+
+class Changes(Record, frozen=True):
+    """The body in `events`."""
+
+    items: list[Change]
+
+
+class QueueStats(Document, frozen=True, kw_only=True):
+    """What stands in a queue."""
+
+    name: str
+    ready: int
+    unacked: int
+    consumers: int
+    oldest_seconds: float = 0.0
+    published: int = 0
+    """Since the broker started."""
+    delivered: int = 0
+    acked: int = 0
+    dropped: int = 0
+    dead: int = 0
+    """Dead letters that came from this queue and are still kept."""
+    paused: bool = False

@@ -1,0 +1,153 @@
+"""A child that runs one job at a time, in its main thread."""
+
+import os
+import shutil
+import signal
+import threading
+from typing import Any, Optional
+
+from dts_core.runner import frames
+from dts_core.runner.channel import Channel
+from dts_core.runner.hardening import flush_c_streams
+from dts_core.runner.jobapi import Run, Running, current
+from dts_core.runner.loading import Modules
+from dts_core.runner.outcome import failure_frame, parse_arguments, result_frame
+from dts_core.runner.streams import Streams
+
+
+class SyncChild:
+    """Reads orders while idle; while a job runs, only `job.cancelled` looks at the pipe."""
+
+    def __init__(self, channel: Channel, streams: Streams, host: str, lines: int) -> None:
+        self._channel = channel
+        self._streams = streams
+        self._host = host
+        self._lines = lines
+        self._modules = Modules()
+        self._folder = os.getcwd()
+
+    def serve(self) -> None:
+        """Work until the worker closes the pipe."""
+        while True:
+            found = self._channel.wait()
+            if found is None:
+                return
+            for kind, number, body in found:
+                self._obey(kind, number, body)
+
+    def _obey(self, kind: int, number: int, body: bytes) -> None:
+        if kind == frames.JOB:
+            self._run(number, body)
+        elif kind == frames.SOURCE:
+            take_source(self._modules, body)
+        elif kind == frames.FORGET:
+            self._modules.forget(body.decode("ascii"))
+        elif kind == frames.CHECK:
+            self._channel.send(check(self._modules, number, body))
+        elif kind == frames.PING:
+            self._channel.send(frames.pack(frames.PONG, number, b"\0\0\0\0"))
+
+    def _run(self, number: int, body: bytes) -> None:
+        header, args, kwargs = split_job(body)
+        run = Run(number, header, self._channel, self._host, self._lines)
+        threads = threading.active_count()
+        self._streams.restore()
+        Running.runs[number] = run
+        token = current.set(run)
+        try:
+            value = self._call(header[0], args, kwargs)
+            answer = result_frame(number, value, run.result_max)
+        except BaseException as error:  # noqa: BLE001 - SystemExit and its kind are failed attempts too
+            answer = failure_frame(number, error)
+        if os.getpid() != self._channel.pid:
+            os._exit(0)  # user code forked and came back here in the copy
+        run.ended = True
+        current.reset(token)
+        self._end(run, answer, threads)
+
+    def _call(self, content_hash: str, args: bytes, kwargs: bytes) -> Any:
+        main = self._modules.load(content_hash).main
+        positional, named = parse_arguments(args, kwargs)
+        value = main(*positional, **named)
+        if value is not None and hasattr(value, "__await__"):
+            import asyncio
+
+            return asyncio.run(_await(value))
+        return value
+
+    def _end(self, run: Run, answer: bytes, threads: int) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        flush_c_streams()
+        words = self._channel.last_words(run)
+        Running.runs.pop(run.number, None)
+        reason = self._leftover(threads)
+        if reason:
+            words += frames.pack(frames.RETIRE, 0, reason.encode("utf-8"))
+        self._channel.send(words + answer)
+
+    def _leftover(self, threads: int) -> Optional[str]:
+        """Why this process must not run another job; None when the job left it clean."""
+        if threading.active_count() > threads:
+            return "a job left a thread running"
+        if has_descendants():
+            return "a job left a process running"
+        if not self._streams.intact():
+            return "a job closed or replaced standard output"
+        return None if self._clean_folder() else "a job's files could not be removed"
+
+    def _clean_folder(self) -> bool:
+        """Empty the working folder, so that a job finds nothing of the one before."""
+        try:
+            os.chdir(self._folder)
+            for entry in os.listdir("."):
+                path = os.path.join(self._folder, entry)
+                if os.path.isdir(path) and not os.path.islink(path):
+                    shutil.rmtree(path)
+                else:
+                    os.unlink(path)
+        except OSError:
+            return False
+        return True
+
+
+async def _await(value: Any) -> Any:
+    return await value
+
+
+def has_descendants() -> bool:
+    """Whether a process that user code started still lives; the ended ones are reaped.
+
+    The child is a subreaper on Linux, so that even a daemon that forked twice counts.
+    """
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def split_job(body: bytes) -> "tuple[list[Any], bytes, bytes]":
+    """Header, args, kwargs of a JOB frame."""
+    import json
+
+    head, args = frames.JOB_HEAD.unpack_from(body)
+    at = frames.JOB_HEAD.size
+    header = json.loads(body[at : at + head])
+    at += head
+    return header, body[at : at + args], body[at + args :]
+
+
+def take_source(modules: Modules, body: bytes) -> None:
+    """Obey a SOURCE frame."""
+    size = int.from_bytes(body[64:66], "big")
+    modules.take(body[:64].decode("ascii"), body[66 : 66 + size].decode("utf-8"), body[66 + size :])
+
+
+def check(modules: Modules, number: int, body: bytes) -> bytes:
+    """Answer a CHECK frame."""
+    try:
+        modules.load(body.decode("ascii"))
+    except BaseException as error:  # noqa: BLE001 - importing is running user code
+        return failure_frame(number, error)
+    return frames.pack(frames.RESULT, number, b"null")

@@ -1,0 +1,231 @@
+"""Who may run a job: the rules of a claim, over any store.
+
+A claim is one guarded bulk write. Only what it refuses is looked at again, so the common case costs one write for a
+whole batch: a job whose lease is over is charged with a loss and granted, one that a live lease holds is answered with
+when to come back, one that is over is dropped.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from dts_core.brokers.base import ClaimAnswer, ClaimRequest, ClaimVerdict
+from dts_core.clock import Clock
+from dts_core.model import Change, JobError, Outcome, Transition
+from dts_core.services.leases import Leases
+from dts_core.states import FINAL, HELD, LOSSES_MAX, JobEvent, JobState
+from dts_core.stores.base import JobStore
+
+LEASE_SECONDS: Final = 10.0
+"""How long a claim counts without a heartbeat."""
+HELD_SLACK_SECONDS: Final = 0.05
+"""A lease has lapsed only strictly after its end: come back a little later."""
+BULK: Final = 1000
+"""Most jobs of one bulk read."""
+_FINISHED: Final = ClaimAnswer(ClaimVerdict.FINISHED)
+
+OnChanges = Callable[[list[Change]], None]
+
+
+class Claims:
+    """The ClaimDesk of one control side.
+
+    Args:
+        store: Where the jobs stand.
+        clock: Counts the leases; workers' clocks are never asked.
+        lease: How long a claim counts; renewed by heartbeats.
+        on_changes: Told about every applied change, on the loop; must return at once.
+        leases: Says when a lease is over; None: by the clock alone.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        clock: Clock,
+        *,
+        lease: timedelta = timedelta(seconds=LEASE_SECONDS),
+        on_changes: OnChanges = lambda changes: None,
+        leases: Leases | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._lease = lease
+        self._on_changes = on_changes
+        self._leases = leases
+
+    async def grant(self, requests: Sequence[ClaimRequest]) -> list[ClaimAnswer]:
+        """See ClaimDesk."""
+        if not requests:
+            return []
+        now = self._clock.now()
+        outcomes = await self._apply([self._claim(request, now) for request in requests])
+        refused = [at for at, outcome in enumerate(outcomes) if not outcome.applied]
+        if refused:
+            second = await self._again([(requests[at], outcomes[at]) for at in refused], now)
+            for at, outcome in zip(refused, second, strict=True):
+                outcomes[at] = outcome
+        return [self._answer(outcome, now) for outcome in outcomes]
+
+    async def give_back(self, claims: Sequence[tuple[str, int]], reason: str) -> None:
+        """See ClaimDesk."""
+        await self._end(JobEvent.GIVE_BACK, claims, reason)
+
+    async def lose(self, claims: Sequence[tuple[str, int]], reason: str) -> list[str]:
+        """See ClaimDesk."""
+        outcomes = await self._end(JobEvent.LOSE, claims, reason)
+        now = self._clock.now()
+        over = [outcome for outcome in outcomes if outcome.applied and is_lost_too_often(outcome)]
+        buried = await self._apply([burial(outcome.id, outcome.epoch, now) for outcome in over])
+        return [outcome.id for outcome in buried if outcome.applied]
+
+    async def bury(self, jobs: Sequence[str], reason: str) -> None:
+        """See ClaimDesk."""
+        now = self._clock.now()
+        error = JobError(type="Undeliverable", message=reason)
+        await self._apply(
+            [
+                Transition(id=job, event=JobEvent.BURY, at=now, error=error, reason=reason)
+                for job in jobs
+            ]
+        )
+
+    async def held(self, worker: str, claims: Sequence[tuple[str, int]]) -> list[bool]:
+        """See ClaimDesk. A lease that lapsed but was not taken over is still its worker's own, and is renewed."""
+        ids = [job for job, _ in claims]
+        jobs = {
+            job.id: job
+            for start in range(0, len(ids), BULK)
+            for job in await self._store.get_jobs(ids[start : start + BULK])
+        }
+        own = {
+            (job.id, job.epoch)
+            for job in jobs.values()
+            if job.worker == worker and job.state in HELD
+        }
+        await self._store.renew(
+            [claim for claim in claims if claim in own], self._clock.now() + self._lease
+        )
+        return [claim in own for claim in claims]
+
+    async def unheld(self, worker: str, claims: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """See ClaimDesk."""
+        known = set(claims)
+        return [claim for claim in await self._store.held_by(worker) if claim not in known]
+
+    def _claim(self, request: ClaimRequest, now: datetime) -> Transition:
+        return Transition(
+            id=request.job,
+            event=JobEvent.CLAIM,
+            at=now,
+            host=request.host,
+            worker=request.worker,
+            lease_until=now + self._lease,
+        )
+
+    async def _again(
+        self, refused: Sequence[tuple[ClaimRequest, Outcome]], now: datetime
+    ) -> list[Outcome]:
+        """Clear what stands in the way of a claim, where that may be, and claim once more, in one write."""
+        steps = [self._steps(request, outcome, now) for request, outcome in refused]
+        done = iter(await self._apply([step for each in steps for step in each]))
+        return [
+            [next(done) for _ in each][-1] if each else outcome
+            for each, (_, outcome) in zip(steps, refused, strict=True)
+        ]
+
+    def _steps(self, request: ClaimRequest, stands: Outcome, now: datetime) -> list[Transition]:
+        """What leads on from a refused claim; empty when nothing does. The last step's outcome is the answer."""
+        claim = self._claim(request, now)
+        if stands.state is JobState.PENDING:
+            # Its message arrived before the record of its publication: that is proof enough.
+            return [Transition(id=request.job, event=JobEvent.PUBLISH, at=now), claim]
+        if stands.state is JobState.QUEUED:
+            return [expiry(request.job, now)]
+        if stands.state in HELD and self._is_over(request, stands, now):
+            reason = "its delivery came back" if request.redelivered else "its lease ended"
+            lose = loss(request.job, stands.epoch, now, f"{stands_by(stands)}: {reason}")
+            if stands.state is JobState.RUNNING and stands.losses + 1 >= LOSSES_MAX:
+                return [lose, burial(request.job, stands.epoch, now)]
+            return [lose, claim]
+        return []
+
+    def _is_over(self, request: ClaimRequest, stands: Outcome, now: datetime) -> bool:
+        """Whether the live claim no longer counts: its delivery is known to be over, or its lease has lapsed."""
+        if request.redelivered and request.epoch in (0, stands.epoch):
+            return True
+        horizon = now if self._leases is None else self._leases.horizon()
+        return stands.lease_until is None or stands.lease_until < horizon
+
+    def _answer(self, outcome: Outcome, now: datetime) -> ClaimAnswer:
+        if outcome.applied and outcome.state is JobState.RUNNING:
+            return ClaimAnswer(ClaimVerdict.GRANTED, outcome.epoch, outcome.attempt)
+        if outcome.state in HELD and outcome.lease_until is not None:
+            left = (outcome.lease_until - now).total_seconds()
+            if self._leases is not None:
+                left = self._leases.seconds_left(outcome.lease_until)
+            return ClaimAnswer(
+                ClaimVerdict.HELD, retry_after_seconds=max(left, 0.0) + HELD_SLACK_SECONDS
+            )
+        return _FINISHED
+
+    async def _end(
+        self, event: JobEvent, claims: Sequence[tuple[str, int]], reason: str
+    ) -> list[Outcome]:
+        now = self._clock.now()
+        return await self._apply(
+            [
+                Transition(id=job, event=event, epoch=epoch, at=now, reason=reason)
+                for job, epoch in claims
+            ]
+        )
+
+    async def _apply(self, transitions: Sequence[Transition]) -> list[Outcome]:
+        if not transitions:
+            return []
+        outcomes = await self._store.apply(transitions)
+        changes = changes_of(outcomes)
+        if changes:
+            self._on_changes(changes)
+        return outcomes
+
+
+def stands_by(outcome: Outcome) -> str:
+    """The claim in words."""
+    return f"claim {outcome.epoch}"
+
+
+def is_lost_too_often(outcome: Outcome) -> bool:
+    """Whether a job that was just lost is to be buried."""
+    return outcome.state is JobState.QUEUED and outcome.losses >= LOSSES_MAX
+
+
+def loss(job: str, epoch: int, now: datetime, reason: str) -> Transition:
+    """The transition that charges a loss."""
+    return Transition(id=job, event=JobEvent.LOSE, epoch=epoch, at=now, reason=reason)
+
+
+def burial(job: str, epoch: int, now: datetime) -> Transition:
+    """The transition that follows the last loss; fenced by the epoch of that loss."""
+    error = JobError(
+        type="WorkerLost", message=f"its worker was lost {LOSSES_MAX} times while it ran"
+    )
+    return Transition(id=job, event=JobEvent.BURY, epoch=epoch, at=now, error=error)
+
+
+def expiry(job: str, now: datetime) -> Transition:
+    """The transition of a job that was not started in time."""
+    return Transition(id=job, event=JobEvent.EXPIRE, at=now, reason="not started in time")
+
+
+def changes_of(outcomes: Sequence[Outcome]) -> list[Change]:
+    """What streams and waiters are told about applied transitions."""
+    return [
+        Change("jobs", outcome.id, outcome.state.value, outcome.position, outcome.epoch)
+        for outcome in outcomes
+        if outcome.applied and outcome.state is not None
+    ]
+
+
+def is_final(outcome: Outcome) -> bool:
+    """Whether nothing more will happen to the job; an unknown one counts as such."""
+    return outcome.state is None or outcome.state in FINAL

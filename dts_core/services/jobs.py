@@ -1,0 +1,397 @@
+"""Jobs: asked for, found again, waited for, stopped, run again."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from dts_core import codec
+from dts_core.brokers.base import CONTROL, JOBS, Broker, Message, QueueKind, QueueSpec
+from dts_core.clock import Clock
+from dts_core.errors import BrokerError, DtsError, Forbidden, InvalidInput, NotFound
+from dts_core.model import (
+    Attempt,
+    Cancel,
+    Change,
+    Job,
+    JobCounts,
+    JobQuery,
+    Outcome,
+    Page,
+    Transition,
+)
+from dts_core.names import split_function
+from dts_core.services.access import DTS, Caller, check_submit
+from dts_core.services.admin import AdminWriter
+from dts_core.services.counters import Counters
+from dts_core.services.events import EventBus
+from dts_core.services.jobcache import READS_MAX, JobCache
+from dts_core.services.messages import job_message
+from dts_core.services.submission import (
+    check_options,
+    make_job,
+    of_batch,
+    queue_of,
+    renew_job,
+)
+from dts_core.services.targets import Target, Targets
+from dts_core.services.waiters import Waiters, count_ends
+from dts_core.states import FINAL, JobEvent, JobState
+from dts_core.stores.base import IdempotencyKey, Intake, Store
+from dts_core.text import clean
+from dts_core.views import CancelItem, SessionView, SubmitRequest, job_view
+
+BATCH_MAX: Final = 1000
+WAIT_MAX_SECONDS: Final = 60.0
+RECHECK_SECONDS: Final = 1.0
+"""How often a waiting request looks at the store: an announcement may be lost."""
+QUEUES_MAX: Final = 1000
+"""Most queues that submissions may bring into being."""
+
+
+class JobPorts(msgspec.Struct, frozen=True):
+    """What `Jobs` works with."""
+
+    store: Store
+    intake: Intake
+    broker: Broker
+    clock: Clock
+    bus: EventBus
+    writer: AdminWriter
+    targets: Targets
+    cache: JobCache
+    counters: Counters
+    result_max: int
+
+
+class Jobs:
+    """The jobs. What a caller may not see does not exist for them."""
+
+    def __init__(self, ports: JobPorts) -> None:
+        self._store = ports.store
+        self._intake = ports.intake
+        self._broker = ports.broker
+        self._clock = ports.clock
+        self._bus = ports.bus
+        self._writer = ports.writer
+        self._targets = ports.targets
+        self._counters = ports.counters
+        self._result_max = ports.result_max
+        self._declared: set[str] = set()
+        self.cache = ports.cache
+        self.waiters = Waiters()
+        self._bus.listen(self.cache.hear)
+        self._bus.listen(self.waiters.hear)
+        self._bus.listen(lambda changes: count_ends(changes, ports.counters))
+
+    # --- asking for jobs ---------------------------------------------------------------------------------------------
+
+    async def submit(
+        self, caller: Caller, request: SubmitRequest, *, key: str = "", digest: bytes = b""
+    ) -> Job:
+        """Accept one job; durable when it returns.
+
+        Args:
+            caller: Who submits.
+            request: What to run.
+            key: The caller's idempotency key; the same request again answers with the same job.
+            digest: Of the request that `key` stands for.
+
+        Raises:
+            Forbidden: Names the user and what is missing. For `dts/` the attempt is recorded.
+            NotFound: No such function.
+            InvalidInput: An option is out of bounds, or the arguments do not fit.
+            Conflict: `key` was used for another request.
+        """
+        job = await self._checked(caller, request, {})
+        ids = await self._accept(caller, [job], key, digest)
+        return job if ids == [job.id] else await self.get(caller, ids[0])
+
+    async def submit_many(
+        self,
+        caller: Caller,
+        requests: Sequence[SubmitRequest],
+        *,
+        key: str = "",
+        digest: bytes = b"",
+    ) -> list[str]:
+        """Accept 1 to BATCH_MAX jobs in one commit, all or none; their ids in order. Raises as `submit`."""
+        if not 1 <= len(requests) <= BATCH_MAX:
+            raise InvalidInput(
+                f"a batch has 1 to {BATCH_MAX} jobs, not {len(requests)}.",
+                fields={"jobs": f"1 to {BATCH_MAX}"},
+            )
+        known: dict[tuple[str, str], Target] = {}
+        jobs = []
+        for index, request in enumerate(requests):
+            try:
+                jobs.append(await self._checked(caller, request, known))
+            except DtsError as error:
+                raise of_batch(error, index) from error
+        return await self._accept(caller, jobs, key, digest)
+
+    async def again(
+        self,
+        caller: Caller,
+        job_id: str,
+        *,
+        version: str = "same",
+        key: str = "",
+        digest: bytes = b"",
+    ) -> Job:
+        """Run a job again with the `same` version of its function, or with the `default` one of now.
+
+        `key` and `digest` as for `submit`.
+
+        Raises:
+            NotFound: No such job; for `default`, no such function any more.
+            Forbidden: The caller may not submit to its namespace.
+            InvalidInput: Its arguments do not fit the version, or `version` is another word.
+        """
+        if version not in ("same", "default"):
+            raise InvalidInput("version is same or default.", fields={"version": "same | default"})
+        former = await self.get(caller, job_id)
+        await self._permit(caller, former.function)
+        chosen, is_async = former.version, former.is_async
+        if version == "default":
+            target = await self._targets.find(former.function)
+            target.arguments.check(former.args, former.kwargs)
+            chosen, is_async = target.version, target.is_async
+        await self._declare(former.queue)
+        job = renew_job(caller, former, chosen, is_async, self._clock.now())
+        ids = await self._accept(caller, [job], key, digest)
+        return job if ids == [job.id] else await self.get(caller, ids[0])
+
+    async def _checked(
+        self, caller: Caller, request: SubmitRequest, known: dict[tuple[str, str], Target]
+    ) -> Job:
+        """The job of a request that passed every check; `known` keeps what a batch has found out already."""
+        call = (request.function, request.version)
+        target = known.get(call)
+        if target is None:
+            await self._permit(caller, request.function)
+            target = known[call] = await self._targets.find(request.function, request.version)
+        check_options(request)
+        target.arguments.check(bytes(request.args), bytes(request.kwargs))
+        queue = queue_of(request, target)
+        if queue not in self._declared:
+            await self._declare(queue)
+        return make_job(caller, request, target, self._clock.now())
+
+    async def _permit(self, caller: Caller, function: str) -> None:
+        namespace, _ = split_function(function)
+        try:
+            check_submit(caller, namespace)
+        except Forbidden as error:
+            if namespace == DTS:
+                await self._writer.refused(caller, "jobs", function, "call", error)
+            raise
+
+    async def _declare(self, queue: str) -> None:
+        """Make sure that the queue is there; a host's own only for a host that was ever seen."""
+        if queue in self._declared:
+            return
+        host = queue.removeprefix("host.")
+        if host != queue and all(each.name != host for each in await self._store.hosts()):
+            raise InvalidInput(
+                f"there is no host {clean(host, 120)}.",
+                fields={"host": "not known here"},
+                advice="See `dts status` for the hosts.",
+            )
+        if len(self._declared) >= QUEUES_MAX:
+            raise InvalidInput(
+                f"there are {QUEUES_MAX} queues already.", fields={"queue": "too many"}
+            )
+        await self._broker.declare(QueueSpec(JOBS + queue, QueueKind.WORK, claimed=True))
+        self._declared.add(queue)
+
+    async def _accept(
+        self, caller: Caller, jobs: Sequence[Job], key: str, digest: bytes
+    ) -> list[str]:
+        now = self._clock.now()
+        messages = [
+            job_message(job, at=now, result_max=self._result_max)
+            for job in jobs
+            if job.state is JobState.QUEUED
+        ]
+        # Into the cache before the commit: what is announced of these jobs from then on finds their records there.
+        for job in jobs:
+            self.cache.put(job)
+        ids: list[str] = []
+        try:
+            ids = await self._intake.accept(
+                jobs,
+                messages,
+                key=IdempotencyKey(caller.user, key, digest) if key else None,
+            )
+        finally:
+            if len(ids) != len(jobs) or ids[0] != jobs[0].id:
+                self.cache.forget(jobs)
+        if ids[0] == jobs[0].id:
+            self._counters.add("dts_jobs_submitted_total", len(jobs))
+            await self._bus.publish([Change("jobs", job.id, job.state.value) for job in jobs])
+        return ids
+
+    # --- looking at jobs ---------------------------------------------------------------------------------------------
+
+    async def get(self, caller: Caller, job_id: str, *, wait_seconds: float = 0.0) -> Job:
+        """The whole job; with `wait_seconds` (at most WAIT_MAX_SECONDS) as soon as it has ended.
+
+        Raises:
+            NotFound: There is none that the caller sees.
+        """
+        job = self.cache.get(job_id) or await self._read(job_id)
+        if job is None or not caller.sees(job):
+            raise _no_job(job_id)
+        if wait_seconds <= 0 or job.state in FINAL:
+            return job
+        return await self._wait(job, min(wait_seconds, WAIT_MAX_SECONDS))
+
+    async def _wait(self, job: Job, seconds: float) -> Job:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while job.state not in FINAL and (left := deadline - loop.time()) > 0:
+            going_on = await self.waiters.wait(job.id, min(left, RECHECK_SECONDS))
+            job = await self._read(job.id) or job
+            if not going_on:
+                break
+        return job
+
+    async def _read(self, job_id: str) -> Job | None:
+        """From the store, into the cache; again when it changed while it was read."""
+        job = None
+        for _ in range(READS_MAX):
+            self.cache.begin_read(job_id)
+            found, trusted = None, False
+            try:
+                found = await self._store.get_job(job_id)
+            finally:
+                trusted = self.cache.end_read(job_id, found)
+            job = found
+            if trusted:
+                break
+        return job
+
+    async def page(self, caller: Caller, query: JobQuery) -> Page[Job]:
+        """One page of the jobs that the caller sees, without results."""
+        if not caller.is_admin:
+            query = msgspec.structs.replace(
+                query,
+                visible_namespaces=tuple(caller.memberships),
+                visible_to=caller.user,
+            )
+        return await self._store.find_jobs(query)
+
+    async def counts(self) -> JobCounts:
+        """The dashboard's figures, over all jobs."""
+        return await self._store.count_jobs()
+
+    async def attempts(self, caller: Caller, job_id: str) -> list[Attempt]:
+        """Attempts that ended without ending the job, by epoch.
+
+        Raises:
+            NotFound: There is no job that the caller sees.
+        """
+        await self.get(caller, job_id)
+        return await self._store.attempts(job_id)
+
+    async def own_record(self, caller: Caller) -> SessionView:
+        """Who asks, and what they submitted: counts by state and the last 50 jobs, newest first."""
+        record = await self._store.submitter_record(caller.user)
+        recent = await self._store.get_jobs(record.recent)
+        return SessionView(
+            user=caller.user,
+            role=caller.role.name.lower(),
+            counts=record.counts,
+            recent=[job_view(job, with_result=False) for job in recent],
+        )
+
+    # --- stopping jobs -----------------------------------------------------------------------------------------------
+
+    async def cancel(self, caller: Caller, job_id: str) -> CancelItem:
+        """Stop one job: at once when it does not run yet, else as soon as its worker has stopped it.
+
+        Raises:
+            NotFound: There is none that the caller sees.
+            Forbidden: It is another's, and the caller is no operator.
+        """
+        job = await self.get(caller, job_id)
+        if not caller.may_cancel(job):
+            raise Forbidden(
+                f"user {caller.user} may not cancel a job of {clean(job.submitter, 120)}: role operator is missing.",
+                advice="Ask its submitter or an operator.",
+            )
+        return (await self._cancel(caller, [job_id]))[0]
+
+    async def cancel_many(self, caller: Caller, job_ids: Sequence[str]) -> list[CancelItem]:
+        """Stop up to BATCH_MAX jobs; what was done to each, in order."""
+        if len(job_ids) > BATCH_MAX:
+            raise InvalidInput(
+                f"at most {BATCH_MAX} jobs at once.", fields={"ids": f"at most {BATCH_MAX}"}
+            )
+        asked = list(dict.fromkeys(job_ids))
+        seen = {job.id: job for job in await self._store.get_jobs(asked) if caller.sees(job)}
+        allowed = [job.id for job in seen.values() if caller.may_cancel(job)]
+        done = {item.id: item for item in await self._cancel(caller, allowed)}
+        return [done.get(each) or _not_cancelled(each, seen.get(each)) for each in asked]
+
+    async def _cancel(self, caller: Caller, job_ids: Sequence[str]) -> list[CancelItem]:
+        if not job_ids:
+            return []
+        now = self._clock.now()
+        transitions = [
+            Transition(
+                id=each,
+                event=JobEvent.CANCEL,
+                at=now,
+                by=caller.user,
+                reason=f"cancelled by {caller.user}",
+            )
+            for each in job_ids
+        ]
+        outcomes = await self._store.apply(transitions, durable=True)
+        await self._bus.publish(
+            [
+                Change("jobs", each.id, each.state.value, each.position, each.epoch)
+                for each in outcomes
+                if each.applied and each.state is not None
+            ]
+        )
+        for each in outcomes:
+            if each.state is JobState.CANCELLING:
+                await self._tell_workers(Cancel(job=each.id, by=caller.user))
+        return [_cancelled(each) for each in outcomes]
+
+    async def _tell_workers(self, cancel: Cancel) -> None:
+        """A worker that misses it learns with its next lease renewal that the job is to stop."""
+        message = Message(body=codec.encode(cancel), type="Cancel")
+        try:
+            await self._broker.fanout(CONTROL, message)
+        except BrokerError:
+            self._counters.add("dts_cancels_untold_total")
+
+
+def _no_job(job_id: str) -> NotFound:
+    return NotFound(f"there is no job {clean(job_id, 60)}.", advice="See `dts jobs`.")
+
+
+def _cancelled(outcome: Outcome) -> CancelItem:
+    state = outcome.state.value if outcome.state is not None else ""
+    if outcome.applied:
+        detail = "is being stopped" if outcome.state is JobState.CANCELLING else "will not run"
+    else:
+        detail = (
+            "is being stopped already"
+            if outcome.state is JobState.CANCELLING
+            else "has ended already"
+        )
+    return CancelItem(id=outcome.id, state=state, applied=outcome.applied, detail=detail)
+
+
+def _not_cancelled(job_id: str, job: Job | None) -> CancelItem:
+    if job is None:
+        return CancelItem(id=clean(job_id, 60), state="", applied=False, detail="no such job")
+    return CancelItem(
+        id=job.id, state=job.state.value, applied=False, detail="not yours, and you are no operator"
+    )

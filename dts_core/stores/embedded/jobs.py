@@ -1,0 +1,275 @@
+"""Jobs of the embedded store."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from dts_core.clock import Clock
+from dts_core.errors import DtsError, InvalidInput, StoreError
+from dts_core.model import (
+    Attempt,
+    BlobChunk,
+    Job,
+    JobCounts,
+    JobQuery,
+    Outcome,
+    Page,
+    Progress,
+    SubmitterRecord,
+    Transition,
+)
+from dts_core.sqlite import Connection, Database, all_rows, one_row
+from dts_core.states import JobState
+from dts_core.stores.embedded import pages, uploads
+from dts_core.stores.embedded.base import Part
+from dts_core.stores.embedded.rows import COLUMNS, instant, job_of, micros
+from dts_core.stores.embedded.writer import BUCKET_SECONDS, EPOCH_MAX, JobWriter, forget, position
+
+IDS_MAX: Final = 1000
+"""Most ids of one bulk read."""
+RECENT: Final = 50
+"""Length of a submitter's list of last jobs."""
+LIST_BYTES: Final = 32 << 20
+"""A list of jobs ends with the one that brings its arguments to this size; the caller asks for more anyway."""
+FORGET_CHUNK: Final = 500
+"""Jobs removed in one write: bounds how long others wait for it."""
+
+_attempt = msgspec.msgpack.Decoder(Attempt)
+_ONE: Final = f"SELECT {COLUMNS}, result, blob FROM jobs WHERE id=?"
+_EACH: Final = f"SELECT {COLUMNS} FROM jobs WHERE id=?"
+_CHANGED: Final = (
+    f"SELECT {COLUMNS} FROM jobs INDEXED BY jobs_changed WHERE changed>? ORDER BY changed LIMIT ?"
+)
+_DUE: Final = f"SELECT {COLUMNS} FROM jobs INDEXED BY jobs_due WHERE due IS NOT NULL AND due<=? ORDER BY due LIMIT ?"
+_LAPSED: Final = (
+    f"SELECT {COLUMNS} FROM jobs INDEXED BY jobs_lease "
+    "WHERE lease IS NOT NULL AND lease<? ORDER BY lease LIMIT ?"
+)
+_NOT_STARTED: Final = (
+    "expires IS NOT NULL AND state IN ('scheduled', 'pending', 'queued', 'retrying')"
+)
+_OVERDUE: Final = (
+    f"SELECT {COLUMNS} FROM jobs INDEXED BY jobs_expires "
+    f"WHERE {_NOT_STARTED} AND expires<=? ORDER BY expires LIMIT ?"
+)
+_PENDING: Final = (
+    f"SELECT {COLUMNS} FROM jobs INDEXED BY jobs_state "
+    "WHERE state='pending' AND created<? ORDER BY seq LIMIT ?"
+)
+_NEXT: Final = (
+    "SELECT (SELECT min(due) FROM jobs INDEXED BY jobs_due WHERE due IS NOT NULL), "
+    "(SELECT min(lease) FROM jobs INDEXED BY jobs_lease WHERE lease IS NOT NULL), "
+    f"(SELECT min(expires) FROM jobs INDEXED BY jobs_expires WHERE {_NOT_STARTED})"
+)
+_HELD_BY: Final = (
+    "SELECT id, epoch FROM jobs INDEXED BY jobs_lease WHERE lease IS NOT NULL AND worker=?"
+)
+_RENEW: Final = "UPDATE jobs SET lease=? WHERE id=? AND epoch=? AND state IN ('running','cancelling') AND lease<?"
+
+
+class Jobs(Part):
+    """The JobStore."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        super().__init__(database, clock)
+        self.writer = JobWriter()
+
+    async def insert_jobs(self, jobs: Sequence[Job]) -> None:
+        """See JobStore."""
+        await self._write(lambda connection: self.writer.insert(connection, jobs), durable=True)
+
+    async def apply(
+        self, transitions: Sequence[Transition], *, durable: bool = False
+    ) -> list[Outcome]:
+        """See JobStore."""
+        if not transitions:
+            return []
+        return await self._write(
+            lambda connection: self.writer.apply(connection, transitions), durable=durable
+        )
+
+    async def get_job(self, job_id: str) -> Job | None:
+        """See JobStore."""
+
+        def work(connection: Connection) -> Job | None:
+            row = one_row(connection, _ONE, (job_id,))
+            if row is None:
+                return None
+            *known, result, blob = row
+            return job_of((*known, result if blob is None else uploads.content(connection, blob)))
+
+        return await self._read(work)
+
+    async def get_jobs(self, job_ids: Sequence[str]) -> list[Job]:
+        """See JobStore."""
+        if len(job_ids) > IDS_MAX:
+            raise InvalidInput(f"{len(job_ids)} ids are more than {IDS_MAX}.")
+
+        def work(connection: Connection) -> list[Job]:
+            found = (one_row(connection, _EACH, (job_id,)) for job_id in job_ids)
+            return [job_of(row) for row in found if row is not None]
+
+        return await self._read(work)
+
+    async def find_jobs(self, query: JobQuery) -> Page[Job]:
+        """See JobStore."""
+        return await self._read(lambda connection: pages.find_jobs(connection, query))
+
+    async def count_jobs(self) -> JobCounts:
+        """See JobStore."""
+        bucket = micros(self._clock.now()) // (BUCKET_SECONDS * 1_000_000)
+        minute, hour = bucket - 60 // BUCKET_SECONDS, bucket - 3600 // BUCKET_SECONDS
+
+        def work(connection: Connection) -> JobCounts:
+            states: dict[str, int] = {state.value: 0 for state in JobState}
+            counters = all_rows(connection, "SELECT state, sum(jobs) FROM counters GROUP BY state")
+            states.update((state, jobs) for state, jobs in counters)
+            ended = all_rows(
+                connection, "SELECT bucket, done, failed FROM tallies WHERE bucket>?", (hour,)
+            )
+            return JobCounts(
+                states=states,
+                done_last_minute=sum(done for at, done, _ in ended if at > minute),
+                failed_last_minute=sum(failed for at, _, failed in ended if at > minute),
+                done_last_hour=sum(done for _, done, _ in ended),
+                failed_last_hour=sum(failed for _, _, failed in ended),
+            )
+
+        return await self._read(work)
+
+    async def attempts(self, job_id: str) -> list[Attempt]:
+        """See JobStore."""
+
+        def work(connection: Connection) -> list[Attempt]:
+            rows = connection.execute(
+                "SELECT doc FROM attempts WHERE job=? ORDER BY epoch", (job_id,)
+            )
+            return [_attempt.decode(doc) for (doc,) in rows]
+
+        return await self._read(work)
+
+    async def submitter_record(self, user: str) -> SubmitterRecord:
+        """See JobStore."""
+
+        def work(connection: Connection) -> SubmitterRecord:
+            counts = all_rows(
+                connection, "SELECT state, jobs FROM counters WHERE submitter=? AND jobs>0", (user,)
+            )
+            recent = all_rows(
+                connection,
+                "SELECT id FROM jobs INDEXED BY jobs_submitter WHERE submitter=? ORDER BY seq DESC LIMIT ?",
+                (user, RECENT),
+            )
+            return SubmitterRecord(
+                user=user,
+                counts={str(state): jobs for state, jobs in counts},
+                recent=[job for (job,) in recent],
+            )
+
+        return await self._read(work)
+
+    async def changed_jobs(self, after: int, *, limit: int = 1000) -> list[Job]:
+        """See JobStore."""
+        return await self._list(_CHANGED, after, limit)
+
+    async def position(self) -> int:
+        """See JobStore."""
+        return await self._read(position)
+
+    async def due_jobs(self, now: datetime, *, limit: int = 500) -> list[Job]:
+        """See JobStore."""
+        return await self._list(_DUE, micros(now), limit)
+
+    async def lapsed_jobs(self, now: datetime, *, limit: int = 500) -> list[Job]:
+        """See JobStore."""
+        return await self._list(_LAPSED, micros(now), limit)
+
+    async def overdue_jobs(self, now: datetime, *, limit: int = 500) -> list[Job]:
+        """See JobStore."""
+        return await self._list(_OVERDUE, micros(now), limit)
+
+    async def pending_jobs(self, before: datetime, *, limit: int = 500) -> list[Job]:
+        """See JobStore."""
+        return await self._list(_PENDING, micros(before), limit)
+
+    async def next_due(self) -> datetime | None:
+        """See JobStore."""
+
+        def work(connection: Connection) -> datetime | None:
+            found = [value for value in all_rows(connection, _NEXT)[0] if value is not None]
+            return instant(min(found)) if found else None
+
+        return await self._read(work)
+
+    async def renew(self, claims: Sequence[tuple[str, int]], until: datetime) -> None:
+        """See JobStore."""
+        if not claims:
+            return
+        lease = micros(until)
+        rows = [(lease, job, epoch, lease) for job, epoch in claims if 0 < epoch < EPOCH_MAX]
+
+        def work(connection: Connection) -> None:
+            connection.executemany(_RENEW, rows)
+
+        await self._write(work)
+
+    async def held_by(self, worker: str) -> list[tuple[str, int]]:
+        """See JobStore."""
+        return await self._read(lambda connection: all_rows(connection, _HELD_BY, (worker,)))
+
+    async def set_progress(self, items: Sequence[Progress]) -> list[str]:
+        """See JobStore."""
+        if not items:
+            return []
+        return await self._write(lambda connection: self.writer.progress(connection, items))
+
+    async def add_chunk(self, chunk: BlobChunk, check: Callable[[bytes], None]) -> int:
+        """See JobStore; the content is proved in a reading thread."""
+        uploads.check_shape(chunk)
+        at = micros(self._clock.now())
+        upload, received, is_proved = await self._write(
+            lambda connection: self.writer.add_chunk(connection, chunk, at)
+        )
+        if received < chunk.total or is_proved:
+            return received
+        try:
+            await self._read(lambda connection: check(uploads.proved(connection, upload, chunk)))
+        except StoreError:
+            raise
+        except DtsError:
+            await self._write(lambda connection: uploads.drop(connection, upload))
+            raise
+        # Synced: its sender lets the content go.
+        await self._write(lambda connection: uploads.mark_whole(connection, upload), durable=True)
+        return received
+
+    async def drop_uploads(self, before: datetime) -> int:
+        """See JobStore."""
+        return await self._write(lambda connection: uploads.sweep(connection, micros(before)))
+
+    async def forget_jobs(self, before: datetime, *, limit: int = 5000) -> int:
+        """See JobStore."""
+        removed = 0
+        while removed < limit:
+            chunk = min(FORGET_CHUNK, limit - removed)
+            gone, more = await self._write(partial(forget, before=micros(before), limit=chunk))
+            removed += gone
+            if not more:
+                break
+        return removed
+
+    async def _list(self, select: str, bound: int, limit: int) -> list[Job]:
+        def work(connection: Connection) -> list[Job]:
+            jobs: list[Job] = []
+            size = 0
+            for row in connection.execute(select, (bound, limit)):
+                jobs.append(job_of(row))
+                size += len(jobs[-1].args) + len(jobs[-1].kwargs)
+                if size >= LIST_BYTES:
+                    break
+            return jobs
+
+        return await self._read(work)

@@ -1,0 +1,311 @@
+"""What the writing thread does to jobs: insert them, and apply transitions under their guard.
+
+The writing thread is the only one that writes, so what it reads within its transaction still stands when it writes. The
+guard (state, epoch) is in each UPDATE all the same: the last line of defence is the database's own.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from dts_core.errors import StoreError
+from dts_core.model import Attempt, BlobChunk, Job, Outcome, Progress, Transition
+from dts_core.sqlite import Connection, all_rows, one_row
+from dts_core.states import FENCED, JobEvent, JobState
+from dts_core.stores.embedded import uploads
+from dts_core.stores.embedded.moves import MOVES, Row
+from dts_core.stores.embedded.rows import (
+    INSERT,
+    STATES,
+    insertion,
+    maybe_instant,
+    micros,
+)
+from dts_core.text import clean
+
+BUCKET_SECONDS: Final = 5
+"""Width of one bucket of finished jobs; the dashboard's last minute is exact to this."""
+EPOCH_MAX: Final = 1 << 62
+"""An epoch that a worker names may be any number; from here on it is none of ours, and the file could not hold it."""
+TALLY_SECONDS: Final = 3600 + 2 * BUCKET_SECONDS
+"""How long buckets are kept."""
+
+PROGRESS: Final = "UPDATE jobs SET progress=?, progress_text=?, changed=? WHERE id=? AND epoch=? AND state='running'"
+FORGET_BYTES: Final = 64 << 20
+"""Results removed in one write: bounds how long others wait for it."""
+_KEPT_AS: Final = "jobs."
+"""Names of the high-water marks in SQLite's own table of them, which every file with AUTOINCREMENT has."""
+_encoder = msgspec.msgpack.Encoder()
+
+
+_FENCED: Final = FENCED
+_TALLIED: Final = {JobState.DONE: (1, 0), JobState.FAILED: (0, 1), JobState.DEAD: (0, 1)}
+
+
+class JobWriter:
+    """Positions and counters of one file; used in the writing thread only."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+        self._created = 0
+        self._changed = 0
+        self._uploading: set[str] = set()
+        """Jobs of which an upload may be there that is not used."""
+        self._loaded = False
+
+    def _load(self, connection: Connection) -> None:
+        """Find where the last run ended."""
+        self._seq, self._created = one_row(
+            connection, "SELECT seq, created FROM jobs ORDER BY seq DESC LIMIT 1"
+        ) or (0, 0)
+        self._seq = max(self._seq, _high_water(connection, "seq"))
+        self._changed = position(connection)
+        self._uploading = uploads.open_jobs(connection)
+        self._loaded = True
+
+    def insert(
+        self, connection: Connection, jobs: Sequence[Job], queued: frozenset[str] = frozenset()
+    ) -> None:
+        """Insert jobs that are not there yet; those whose id is in `queued` as if PUBLISH had been applied."""
+        if not self._loaded:
+            self._load(connection)
+        deltas: dict[tuple[str, str], int] = {}
+        for job in jobs:
+            self._seq += 1
+            self._changed += 1
+            self._created = max(self._created, micros(job.created_at))
+            state = job.state
+            if job.id in queued and state is JobState.PENDING:
+                state = JobState.QUEUED
+            connection.execute(
+                INSERT, insertion(job, self._seq, self._created, self._changed, state)
+            )
+            if connection.changes():
+                key = (job.submitter, state.value)
+                deltas[key] = deltas.get(key, 0) + 1
+        _count(connection, deltas)
+
+    def apply(self, connection: Connection, transitions: Sequence[Transition]) -> list[Outcome]:
+        """Apply in order; one outcome each. All of it is one transaction with whatever else the caller writes."""
+        if not self._loaded:
+            self._load(connection)
+        rows: dict[str, Row | None] = {}
+        deltas: dict[tuple[str, str], int] = {}
+        tallies: dict[int, tuple[int, int]] = {}
+        outcomes = []
+        for transition in transitions:
+            job = transition.id
+            if job in rows:
+                row = rows[job]
+            else:
+                found = one_row(connection, Row.SELECT, (job,))
+                row = rows[job] = None if found is None else Row(found)
+            outcomes.append(self._one(connection, transition, row, deltas, tallies))
+        _count(connection, deltas)
+        _tally(connection, tallies)
+        return outcomes
+
+    def progress(self, connection: Connection, items: Sequence[Progress]) -> list[str]:
+        """Record progress of running jobs at their epoch; the ids that were."""
+        if not self._loaded:
+            self._load(connection)
+        recorded = []
+        for item in items:
+            if not 0 < item.epoch < EPOCH_MAX:
+                continue
+            fraction = min(max(item.fraction, 0.0), 1.0) if item.fraction == item.fraction else 0.0
+            connection.execute(
+                PROGRESS,
+                (fraction, item.text, self._changed + 1, item.id, item.epoch),
+            )
+            if connection.changes():
+                self._changed += 1
+                recorded.append(item.id)
+        return recorded
+
+    def add_chunk(self, connection: Connection, chunk: BlobChunk, at: int) -> tuple[int, int, bool]:
+        """See `uploads.keep`."""
+        if not self._loaded:
+            self._load(connection)
+        kept = uploads.keep(connection, chunk, at)
+        self._uploading.add(chunk.job)
+        return kept
+
+    def _one(
+        self,
+        connection: Connection,
+        transition: Transition,
+        row: Row | None,
+        deltas: dict[tuple[str, str], int],
+        tallies: dict[int, tuple[int, int]],
+    ) -> Outcome:
+        if row is None:
+            return Outcome(transition.id, False, None)
+        event = transition.event
+        before = row.state
+        move = MOVES[event].get(before)
+        at = micros(transition.at)
+        if move is None or not _allowed(transition, row, at):
+            return _outcome(transition.id, False, row, 0)
+        if transition.blob and event is JobEvent.FINISH:
+            row.blob = uploads.use(connection, transition.id, row.epoch, transition.blob)
+            if row.blob is None:
+                why = f"its result {clean(transition.blob, 12)} did not come whole"
+                return _outcome(transition.id, False, row, 0, why)
+        if move.kept_as:
+            _keep_attempt(connection, transition, row, at, move.kept_as)
+        epoch = row.epoch
+        self._changed += 1
+        connection.execute(
+            move.sql, (self._changed, *move.parameters(transition, row, at), row.seq, before, epoch)
+        )
+        if connection.changes() != 1:
+            raise StoreError(f"job {transition.id} changed under its only writer.")
+        after = row.state = move.after.value
+        if transition.id in self._uploading and move.after is not JobState.CANCELLING:
+            uploads.drop_unused(connection, transition.id)
+            self._uploading.discard(transition.id)
+        key = (row.submitter, before)
+        deltas[key] = deltas.get(key, 0) - 1
+        key = (row.submitter, after)
+        deltas[key] = deltas.get(key, 0) + 1
+        if move.after in _TALLIED:
+            bucket = at // (BUCKET_SECONDS * 1_000_000)
+            done, failed = tallies.get(bucket, (0, 0))
+            more_done, more_failed = _TALLIED[move.after]
+            tallies[bucket] = (done + more_done, failed + more_failed)
+        return _outcome(transition.id, True, row, self._changed)
+
+
+def _allowed(transition: Transition, row: Row, at: int) -> bool:
+    """The guards beside the state: the epoch of the live claim, and a start in time."""
+    event = transition.event
+    if event is JobEvent.CLAIM:
+        return row.expires is None or row.expires > at
+    if event in _FENCED or (event is JobEvent.BURY and transition.epoch):
+        return transition.epoch == row.epoch
+    return True
+
+
+def _outcome(job: str, applied: bool, row: Row, position: int, detail: str = "") -> Outcome:
+    return Outcome(
+        job,
+        applied,
+        STATES[row.state],
+        row.epoch,
+        row.attempt,
+        row.losses,
+        maybe_instant(row.lease),
+        position,
+        detail,
+    )
+
+
+def _keep_attempt(
+    connection: Connection, transition: Transition, row: Row, at: int, kept_as: str
+) -> None:
+    attempt = Attempt(
+        epoch=row.epoch,
+        host=row.host,
+        worker=row.worker,
+        started_at=transition.started_at or maybe_instant(row.started),
+        ended_at=transition.finished_at or transition.at,
+        outcome=kept_as,
+        error=transition.error,
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO attempts(job, epoch, doc) VALUES(?,?,?)",
+        (transition.id, row.epoch, _encoder.encode(attempt)),
+    )
+
+
+def _count(connection: Connection, deltas: dict[tuple[str, str], int]) -> None:
+    for (submitter, state), delta in deltas.items():
+        if delta:
+            connection.execute(
+                "INSERT INTO counters(submitter, state, jobs) VALUES(?,?,?) "
+                "ON CONFLICT(submitter, state) DO UPDATE SET jobs=jobs+excluded.jobs",
+                (submitter, state, delta),
+            )
+
+
+def _tally(connection: Connection, tallies: dict[int, tuple[int, int]]) -> None:
+    for bucket, (done, failed) in tallies.items():
+        connection.execute(
+            "INSERT INTO tallies(bucket, done, failed) VALUES(?,?,?) "
+            "ON CONFLICT(bucket) DO UPDATE SET done=done+excluded.done, failed=failed+excluded.failed",
+            (bucket, done, failed),
+        )
+        connection.execute(
+            "DELETE FROM tallies WHERE bucket<?", (bucket - TALLY_SECONDS // BUCKET_SECONDS,)
+        )
+
+
+def position(connection: Connection) -> int:
+    """The newest position that any job ever had."""
+    newest: int = connection.execute("SELECT max(changed) FROM jobs").get or 0
+    return max(newest, _high_water(connection, "changed"))
+
+
+def _high_water(connection: Connection, column: str) -> int:
+    """The highest number of a column that went with a job that was forgotten."""
+    row = one_row(connection, "SELECT seq FROM sqlite_sequence WHERE name=?", (_KEPT_AS + column,))
+    return 0 if row is None else int(row[0])
+
+
+def _keep_high_water(connection: Connection) -> None:
+    """Before jobs go: no number is given twice, though the job that had the highest is forgotten."""
+    newest = one_row(connection, "SELECT max(seq), max(changed) FROM jobs") or (0, 0)
+    for column, value in zip(("seq", "changed"), newest, strict=True):
+        if value > _high_water(connection, column):
+            name = _KEPT_AS + column
+            connection.execute("DELETE FROM sqlite_sequence WHERE name=?", (name,))
+            connection.execute("INSERT INTO sqlite_sequence(name, seq) VALUES(?,?)", (name, value))
+
+
+def forget(connection: Connection, before: int, limit: int) -> tuple[int, bool]:
+    """Remove up to `limit` jobs that ended before, the oldest first; how many, and whether there may be more."""
+    rows = all_rows(
+        connection,
+        "SELECT seq, id, submitter, state, result_size, blob FROM jobs "
+        "WHERE seq<=? AND finished IS NOT NULL AND finished<? AND "
+        "state IN ('done','failed','cancelled','expired','dead') ORDER BY seq LIMIT ?",
+        (newest_before(connection, before), before, limit),
+    )
+    if rows:
+        _keep_high_water(connection)
+    deltas: dict[tuple[str, str], int] = {}
+    removed = size = 0
+    for seq, job, submitter, state, result_size, blob in rows:
+        if size > FORGET_BYTES:
+            break
+        connection.execute("DELETE FROM jobs WHERE seq=?", (seq,))
+        connection.execute("DELETE FROM attempts WHERE job=?", (job,))
+        if blob is not None:
+            uploads.drop(connection, blob)
+        deltas[submitter, state] = deltas.get((submitter, state), 0) - 1
+        removed += 1
+        size += result_size
+    _count(connection, deltas)
+    connection.execute(
+        "DELETE FROM idempotency WHERE (submitter, key) IN "
+        "(SELECT submitter, key FROM idempotency WHERE created<? ORDER BY created LIMIT ?)",
+        (before, limit),
+    )
+    return removed, removed < len(rows) or len(rows) == limit
+
+
+def newest_before(connection: Connection, created: int) -> int:
+    """The seq of the newest job created before, 0 when there is none; by halving, since `created` grows with seq."""
+    low, high = 0, connection.execute("SELECT max(seq) FROM jobs").get or 0
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = one_row(
+            connection, "SELECT seq, created FROM jobs WHERE seq>=? ORDER BY seq LIMIT 1", (middle,)
+        )
+        if row is not None and row[1] < created:
+            low = row[0]
+        else:
+            high = middle - 1
+    return low

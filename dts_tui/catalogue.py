@@ -1,0 +1,424 @@
+"""Everything the console can do, one entry each: name, keys, help, permission, and its two other forms."""
+
+from dataclasses import dataclass
+
+READ, SUBMIT, OPERATE, ADMIN = "read", "submit", "operate", "admin"
+
+
+EVERYWHERE = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that can be done.
+
+    Attributes:
+        name: What it is called in `:`, in `[keys]` of tui.toml and in the docs.
+        keys: Textual key names; the first one is shown.
+        scopes: The screens that offer it; empty: all of them.
+        title: One or two words, for the footer.
+        help: One sentence.
+        permission: read, submit, operate or admin; all but read are switched off in a read-only console.
+        command, request: The same thing as a `dts` line and as an HTTP request; `{name}` is filled from the subject.
+        footer: Place in the footer, lowest first; 0: not shown there.
+        typing: Works while a text field has the focus.
+        tall: Whether the help lists it under the movements.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    title: str
+    help: str
+    scopes: tuple[str, ...] = ()
+    permission: str = READ
+    command: str = ""
+    request: str = ""
+    footer: int = 0
+    typing: bool = False
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes anything on the server."""
+        return self.permission != READ
+
+    def offered(self, scope: str) -> bool:
+        """Whether a screen offers it."""
+        return not self.scopes or scope in self.scopes
+
+
+AREAS = ("wall", "jobs", "functions", "hosts", "logs", "alarms", "queues")
+
+
+_AREA_HELP = {
+    "wall": "Hosts, jobs, queues and alarms at a glance.",
+    "jobs": "Jobs: filter, inspect, cancel, run again.",
+    "functions": "Functions: read, edit, versions, run.",
+    "hosts": "Hosts: live figures, charts, facts.",
+    "logs": "Logs as they are written.",
+    "alarms": "Alarms, open ones first.",
+    "queues": "Queues and what waits in them.",
+}
+
+
+_AREA_COMMAND = {
+    "wall": ("dts status", "GET /status"),
+    "jobs": ("dts jobs", "GET /jobs?{query}"),
+    "functions": ("dts functions list", "GET /admin/functions"),
+    "hosts": ("dts status", "GET /hosts"),
+    "logs": ("dts logs -f", "GET /logs?{query}"),
+    "alarms": ("dts status", "GET /alarms"),
+    "queues": ("dts status", "GET /queues"),
+}
+
+
+TYPING_SCOPES = ("submit", "editor", "choose")
+"""Screens where a text field has the keys: only what works while typing is named there."""
+
+
+_LISTS = ("jobs", "functions", "hosts", "alarms", "queues")
+
+
+_JOBS = ("jobs", "job", "me", "wall-failed", "host-jobs")
+
+
+def _areas() -> list[Action]:
+    return [
+        Action(
+            name,
+            (str(number),),
+            name.capitalize(),
+            _AREA_HELP[name],
+            command=_AREA_COMMAND[name][0],
+            request=_AREA_COMMAND[name][1],
+        )
+        for number, name in enumerate(AREAS, 1)
+    ]
+
+
+ACTIONS: tuple[Action, ...] = (
+    *_areas(),
+    # moving
+    Action("down", ("j", "down"), "down", "One line down."),
+    Action("up", ("k", "up"), "up", "One line up."),
+    Action("top", ("g", "home"), "top", "To the first line."),
+    Action("bottom", ("G", "end"), "bottom", "To the last line."),
+    Action("page-down", ("ctrl+d", "pagedown"), "page down", "Half a page down."),
+    Action("page-up", ("ctrl+u", "pageup"), "page up", "Half a page up."),
+    Action("next-tab", ("tab", "right"), "next tab", "The next tab or panel."),
+    Action("previous-tab", ("shift+tab", "left"), "previous tab", "The tab or panel before."),
+    Action(
+        "open",
+        ("enter",),
+        "open",
+        "Look into what is under the cursor.",
+        footer=10,
+        scopes=("wall", *_LISTS, "choose", "me", "logs", "host", "function"),
+    ),
+    Action("back", ("escape",), "back", "Out of this; never quits.", typing=True),
+    Action("older", ("[",), "back in history", "Back in what was looked at."),
+    Action("newer", ("]",), "forward in history", "Forward in what was looked at."),
+    # jobs
+    Action(
+        "cancel",
+        ("C",),
+        "cancel",
+        "Stop the marked jobs, or the one under the cursor; asks first.",
+        scopes=_JOBS,
+        permission=SUBMIT,
+        footer=40,
+        command="dts cancel {ids}",
+        request='POST /jobs/cancel {{"ids": {ids_json}}}',
+    ),
+    Action(
+        "again",
+        ("R",),
+        "run again",
+        "Submit the same call again with the same version; asks first.",
+        scopes=_JOBS,
+        permission=SUBMIT,
+        footer=45,
+        command="dts again {id}",
+        request='POST /jobs/{id}/again {{"version": "same"}}',
+    ),
+    Action(
+        "again-default",
+        (),
+        "run again, newest version",
+        "Submit the same call again with the default version.",
+        scopes=_JOBS,
+        permission=SUBMIT,
+        command="dts again {id} --newest",
+        request='POST /jobs/{id}/again {{"version": "default"}}',
+    ),
+    Action(
+        "new",
+        ("n",),
+        "new",
+        "A new job: choose a function and fill in its form.",
+        footer=20,
+        permission=SUBMIT,
+        scopes=("wall", "jobs", "job", "me", "hosts", "host", "alarms", "queues"),
+        command="dts submit NS/NAME",
+        request="POST /jobs",
+    ),
+    Action(
+        "describe",
+        ("d",),
+        "describe",
+        "Every field of what is under the cursor.",
+        scopes=("jobs", "job", "functions", "hosts", "alarms", "queues", "wall", "me"),
+        command="dts job {id} --json",
+        request="GET /jobs/{id}",
+    ),
+    Action(
+        "job-logs",
+        ("l",),
+        "logs",
+        "The log of what is under the cursor.",
+        footer=30,
+        scopes=("jobs", "job", "hosts", "host", "functions", "function", "wall", "alarms", "me"),
+        command="dts logs -f {log_options}",
+        request="GET /logs?{log_query}",
+    ),
+    Action(
+        "timeline",
+        ("t",),
+        "timeline",
+        "The charts of a host, or the attempts of a job.",
+        scopes=("job", "host", "hosts", "jobs", "alarms"),
+    ),
+    # submit and functions
+    Action(
+        "submit",
+        ("s",),
+        "run",
+        "Fill in the form of this function and submit it.",
+        footer=20,
+        permission=SUBMIT,
+        scopes=("functions", "function", "hosts", "host"),
+        command="dts submit {function}",
+        request='POST /jobs {{"function": "{function}"}}',
+    ),
+    Action(
+        "send",
+        ("ctrl+s",),
+        "send",
+        "Send the form.",
+        scopes=("submit",),
+        permission=SUBMIT,
+        footer=5,
+        typing=True,
+        command="dts submit {function} {arguments}",
+        request="POST /jobs {body}",
+    ),
+    Action(
+        "options",
+        ("ctrl+t",),
+        "options",
+        "Unfold or fold the options: queue, host, timeout, retries, delay.",
+        scopes=("submit",),
+        footer=8,
+        typing=True,
+    ),
+    Action(
+        "create",
+        ("n",),
+        "new",
+        "A new function, from a small template.",
+        scopes=("functions",),
+        permission=ADMIN,
+        footer=35,
+        command="dts functions add {function} FILE",
+        request='POST /admin/functions {{"_id": "NS/NAME", …}}',
+    ),
+    Action(
+        "edit",
+        ("e",),
+        "edit",
+        "Edit the source here; saving makes a new version.",
+        scopes=("functions", "function"),
+        permission=ADMIN,
+        footer=30,
+        command="dts functions push {function} FILE",
+        request="PATCH /admin/functions/{function}",
+    ),
+    Action(
+        "save",
+        ("ctrl+s",),
+        "save",
+        "Save as a new version; the server checks it first.",
+        scopes=("editor",),
+        permission=ADMIN,
+        footer=5,
+        typing=True,
+        command="dts functions push {function} FILE",
+        request='PATCH /admin/functions/{function} {{"source": "…", "revision": {revision}}}',
+    ),
+    Action(
+        "revert",
+        ("ctrl+r",),
+        "revert",
+        "Take back all changes in the editor.",
+        scopes=("editor",),
+        footer=9,
+        typing=True,
+    ),
+    Action(
+        "external",
+        ("ctrl+o",),
+        "own editor",
+        "Edit in $VISUAL or $EDITOR; the console steps aside meanwhile.",
+        scopes=("editor",),
+        permission=ADMIN,
+        footer=8,
+        typing=True,
+    ),
+    Action(
+        "default",
+        ("B",),
+        "make default",
+        "Make the version under the cursor the default (roll back); asks first.",
+        scopes=("function",),
+        permission=ADMIN,
+        footer=45,
+        command="",
+        request='PATCH /admin/functions/{function} {{"default": "{version}", "revision": {revision}}}',
+    ),
+    Action(
+        "diff",
+        ("=",),
+        "diff",
+        "What the version under the cursor changed.",
+        scopes=("function",),
+        footer=40,
+    ),
+    Action(
+        "delete",
+        ("D",),
+        "delete",
+        "Delete the function; its name has to be typed.",
+        permission=ADMIN,
+        scopes=("functions", "function"),
+        command="",
+        request="DELETE /admin/functions/{function}",
+    ),
+    # lists
+    Action(
+        "filter",
+        ("/",),
+        "filter",
+        "Show only what fits: words, !not, key=value, ~regex.",
+        footer=60,
+        scopes=(*_LISTS, "logs"),
+        command="dts jobs {filter_options}",
+        request="GET /jobs?{query}",
+    ),
+    Action(
+        "mark",
+        ("space",),
+        "mark",
+        "Mark or unmark the line under the cursor.",
+        scopes=("jobs", "logs", "me"),
+    ),
+    Action(
+        "mark-all",
+        ("*",),
+        "mark all",
+        "Mark everything that is shown.",
+        scopes=("jobs", "logs", "me"),
+    ),
+    Action("unmark", ("u",), "unmark", "Take all marks away.", scopes=("jobs", "logs", "me")),
+    Action("sort", ("o",), "sort", "Sort by the next column.", scopes=(*_LISTS, "me")),
+    Action("reverse", ("O",), "reverse", "Turn the order round.", scopes=(*_LISTS, "me")),
+    # logs
+    Action(
+        "follow",
+        ("f",),
+        "follow",
+        "Follow the newest line, or stop following.",
+        scopes=("logs", "job"),
+        footer=20,
+    ),
+    Action(
+        "find",
+        ("ctrl+f",),
+        "find",
+        "Search the shown lines; n and N step through the hits.",
+        scopes=("logs",),
+        footer=50,
+    ),
+    Action("next-hit", ("n",), "next hit", "To the next hit of the search.", scopes=("logs",)),
+    Action("previous-hit", ("N",), "previous hit", "To the hit before.", scopes=("logs",)),
+    Action("wrap", ("w",), "wrap", "Fold long lines, or cut them.", scopes=("logs", "job")),
+    Action(
+        "louder", ("+",), "higher level", "Show only higher levels.", scopes=("logs",), footer=55
+    ),
+    Action("quieter", ("-",), "lower level", "Show lower levels too.", scopes=("logs",)),
+    Action(
+        "only-host",
+        ("h",),
+        "this host",
+        "Show only the host of this line, or all again.",
+        scopes=("logs",),
+        footer=57,
+    ),
+    Action(
+        "terms",
+        ("i",),
+        "filters",
+        "Switch the terms of the filter on and off one by one.",
+        scopes=("logs",),
+    ),
+    Action(
+        "context",
+        ("c",),
+        "context",
+        "Show what stands around this line, without the filter.",
+        scopes=("logs",),
+    ),
+    Action("clear", (), "clear", "Empty the shown lines; new ones keep coming.", scopes=("logs",)),
+    # everywhere
+    Action("pause", ("p",), "pause", "Stop or resume refreshing; shows since when."),
+    Action("refresh", ("r",), "refresh", "Ask the server now."),
+    Action(
+        "side",
+        ("v",),
+        "panels",
+        "Show or hide the side panels where there is little room.",
+        scopes=("wall",),
+    ),
+    Action("zoom", ("z",), "zoom", "Show one panel alone, or all again.", scopes=("wall",)),
+    Action(
+        "copy", ("y",), "copy", "Copy what is under the cursor to the clipboard of the terminal."
+    ),
+    Action("export", ("x",), "export", "Write what is shown to a file that only you can read."),
+    Action(
+        "explain",
+        (".",),
+        "as command",
+        "Show every action here as a command line and as an HTTP request.",
+    ),
+    Action("command", (":",), "command", "The command line, with completion.", footer=80),
+    Action("palette", ("ctrl+p",), "palette", "Find any action by typing and run it.", typing=True),
+    Action(
+        "help", ("?",), "keys", "The keys of this screen; type to find, enter to run.", footer=90
+    ),
+    Action(
+        "me",
+        (),
+        "me",
+        "Your own jobs: counts and the last fifty.",
+        command="dts me",
+        request="GET /session",
+    ),
+    Action("theme", (), "theme", "The next theme: dark, light, contrast, colourblind."),
+    Action("utc", (), "UTC", "Show times in UTC, or in your own zone again."),
+    Action(
+        "mouse",
+        (),
+        "mouse",
+        "Give the mouse to the terminal, to select text; again to take it back.",
+    ),
+    Action("notices", (), "notices", "The last notices of this console."),
+    Action("quit", ("ctrl+q",), "quit", "Leave the console.", typing=True),
+)

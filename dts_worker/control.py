@@ -1,0 +1,149 @@
+"""Orders of the control side: cancel, reload, drain."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from dts_core import codec
+from dts_core.brokers.base import CONTROL, Broker, Message, Subscription
+from dts_core.children import Call, Children, EndKind
+from dts_core.errors import BrokerUnavailable, CodecError, FunctionRefused
+from dts_core.model import Cancel, Control, Drain, LogRecord, Reload
+from dts_core.names import is_name, new_id
+from dts_core.text import clean_lines, one_line
+from dts_worker.executor import Executor
+from dts_worker.loader import Loader, is_hash
+from dts_worker.ports import LogSink
+
+CHECK_SECONDS = 10.0
+"""Longest time that importing a function may take."""
+RELOADS_MAX = 4
+"""Versions that are fetched and tried at once; further orders wait, the last one of each function."""
+WAITING_MAX = 1_000
+_ORDER: Any = Control
+"""To the decoder a union is a type like any other."""
+log = structlog.get_logger(__name__)
+
+
+class Orders:
+    """Listens to the fanout `control`.
+
+    Args:
+        broker: Where to listen.
+        executor: Holds the jobs.
+        children: Try new versions.
+        loader: Fetches them.
+        logs: Told of a version that is refused.
+        host: Of this worker.
+        on_drain: Called with whether to take nothing new.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        executor: Executor,
+        children: Children,
+        loader: Loader,
+        *,
+        logs: LogSink,
+        host: str,
+        on_drain: Callable[[bool], None],
+    ) -> None:
+        self._broker = broker
+        self._executor = executor
+        self._children = children
+        self._loader = loader
+        self._logs = logs
+        self._host = host
+        self._on_drain = on_drain
+        self._reloads: dict[str, str] = {}
+        self._wake = asyncio.Event()
+        self._subscription: Subscription | None = None
+
+    async def open(self) -> None:
+        """Start to listen."""
+        self._subscription = await self._broker.subscribe(CONTROL, self._on_message)
+
+    async def close(self) -> None:
+        """Listen no more."""
+        if self._subscription is not None:
+            await self._subscription.close()
+
+    async def run(self) -> None:
+        """Fetch and try new versions until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(RELOADS_MAX):
+                tasks.create_task(self._reload_on(), name=f"reload-{number}")
+
+    def _on_message(self, message: Message) -> None:
+        try:
+            order: Control = codec.decode(message.body, _ORDER)
+        except CodecError as error:
+            log.warning("an order cannot be read", reason=str(error))
+            return
+        self.obey(order)
+
+    def obey(self, order: Control) -> None:
+        """Carry out one order; those for other hosts or for jobs that are not here change nothing."""
+        if isinstance(order, Cancel):
+            if self._executor.cancel(order.job):
+                log.info("a job is told to stop", job=order.job, by=order.by)
+        elif isinstance(order, Drain):
+            if order.host == self._host:
+                self._on_drain(order.on)
+        elif is_hash(order.hash) and len(self._reloads) < WAITING_MAX:
+            self._reloads[order.function] = order.hash
+            self._wake.set()
+
+    async def _reload_on(self) -> None:
+        while True:
+            await self._wake.wait()
+            if not self._reloads:
+                self._wake.clear()
+                continue
+            function = next(iter(self._reloads))
+            await self._reload(Reload(function, self._reloads.pop(function)))
+
+    async def _reload(self, order: Reload) -> None:
+        """Have a new version ready before its first job; one that does not import is reported, the old one stays."""
+        namespace, _, name = order.function.partition("/")
+        if not is_name(namespace) or not is_name(name):
+            return
+        try:
+            source = await self._loader.source(order.hash)
+        except FunctionRefused as error:
+            self._refused(order, error.message)
+            return
+        except BrokerUnavailable as error:
+            log.warning(
+                "a version cannot be fetched now", function=order.function, reason=str(error)
+            )
+            return
+        ended = await self._children.run(
+            Call(
+                id=f"check-{new_id()}",
+                function=order.function,
+                hash=order.hash,
+                source=source,
+                timeout_seconds=CHECK_SECONDS,
+                grace_seconds=0.5,
+                check_only=True,
+            )
+        )
+        if ended.kind is EndKind.RETURNED:
+            self._executor.functions[order.function] = order.hash
+            log.info("a version is ready", function=order.function, version=order.hash[:12])
+        elif ended.error is not None:
+            self._refused(order, ended.error.message)
+
+    def _refused(self, order: Reload, reason: str) -> None:
+        text = f"version {order.hash[:12]} is refused: {reason}"
+        log.warning("a version is refused", function=order.function, reason=one_line(reason))
+        now = datetime.now(UTC)
+        record = LogRecord(
+            now, self._host, "worker", 40, clean_lines(text), function=order.function
+        )
+        self._logs.add(record)

@@ -1,0 +1,45 @@
+"""The engines of store and broker as fixtures: every test that asks for one runs on each."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dts_core.stores.base import Intake, Store
+from dts_core.testing import ManualClock
+from tests.contract.broker_backends import BACKENDS, Backend
+from tests.contract.store_backends import ENGINES, Engine, Opener
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=ENGINES)
+def open_engine(request: pytest.FixtureRequest) -> Opener:
+    """How to open this engine over a folder; for tests that open it twice."""
+    return ENGINES[request.param]
+
+
+@pytest.fixture
+async def engine(open_engine: Opener, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Engine]:
+    async with open_engine(tmp_path, clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    return engine.store
+
+
+@pytest.fixture
+def intake(engine: Engine) -> Intake:
+    return engine.intake
+
+
+@pytest.fixture(params=BACKENDS)
+async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
+    """A broker, ready."""
+    async with BACKENDS[request.param](tmp_path) as opened:
+        yield opened

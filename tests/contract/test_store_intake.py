@@ -1,0 +1,113 @@
+"""Intake: a record and its message are kept together or not at all."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from dts_core.clock import Clock
+from dts_core.errors import Conflict
+from dts_core.states import JobEvent, JobState
+from dts_core.stores.base import IdempotencyKey
+from dts_core.testing import wait_until
+from tests.contract.store_backends import Engine, Opener
+from tests.support.jobs import invitation, job_in, make_job, move
+
+KEY = IdempotencyKey("ann", "k-1", b"digest")
+
+
+async def test_an_accepted_job_stands_queued_with_its_message(engine: Engine) -> None:
+    """Record and message are one: published is proved by the commit, so the job is queued at once."""
+    job = make_job(state=JobState.PENDING)
+    assert await engine.intake.accept([job], [invitation(job)]) == [job.id]
+    kept = await engine.store.get_job(job.id)
+    assert kept is not None
+    assert (kept.state, kept.queued_at) == (JobState.QUEUED, job.created_at)
+    assert await engine.queued() == [job.id]
+    assert (await engine.store.count_jobs()).states["queued"] == 1
+
+
+async def test_a_scheduled_job_has_no_message_yet(engine: Engine) -> None:
+    """Jobs without a message keep the state they were given."""
+    job, now = job_in(JobState.SCHEDULED), make_job(state=JobState.PENDING)
+    await engine.intake.accept([job, now], [invitation(now)])
+    states = [kept.state for kept in await engine.store.get_jobs([job.id, now.id])]
+    assert states == [JobState.SCHEDULED, JobState.QUEUED]
+    assert await engine.queued() == [now.id]
+
+
+async def test_the_same_request_again_gives_the_same_jobs(engine: Engine) -> None:
+    """An idempotency key stands for one submission: again writes nothing."""
+    first, second = make_job(), make_job()
+    ids = await engine.intake.accept([first], [invitation(first)], key=KEY)
+    again = await engine.intake.accept([second], [invitation(second)], key=KEY)
+    assert ids == again == [first.id]
+    assert await engine.store.get_job(second.id) is None
+    assert await engine.queued() == await engine.handed() == [first.id]
+
+
+async def test_a_key_of_another_request_is_refused(engine: Engine) -> None:
+    """A key with another digest is a conflict and writes nothing; another user's key is another key."""
+    first, second = make_job(), make_job()
+    await engine.intake.accept([first], [invitation(first)], key=KEY)
+    other = IdempotencyKey("ann", "k-1", b"other")
+    with pytest.raises(Conflict):
+        await engine.intake.accept([second], [invitation(second)], key=other)
+    assert await engine.store.get_job(second.id) is None
+    bob = IdempotencyKey("bob", "k-1", b"other")
+    assert await engine.intake.accept([second], [invitation(second)], key=bob) == [second.id]
+
+
+async def test_the_same_key_at_the_same_moment_is_accepted_once(engine: Engine) -> None:
+    """Of many equal requests at once one is accepted; all get its ids."""
+    jobs = [make_job() for _ in range(20)]
+    answers = await asyncio.gather(
+        *(engine.intake.accept([job], [invitation(job)], key=KEY) for job in jobs)
+    )
+    assert len({ids[0] for ids in answers}) == 1
+    assert await engine.queued() == answers[0]
+
+
+async def test_a_key_is_remembered_over_a_restart(
+    open_engine: Opener, tmp_path: Path, clock: Clock
+) -> None:
+    """A client that tries again after a crash of the server still gets the first jobs."""
+    job = make_job()
+    async with open_engine(tmp_path, clock) as engine:
+        await engine.intake.accept([job], [invitation(job)], key=KEY)
+    async with open_engine(tmp_path, clock) as engine:
+        assert await engine.intake.accept([make_job()], [], key=KEY) == [job.id]
+        assert await engine.queued() == [job.id]
+
+
+async def test_an_invitation_is_published_where_its_transition_leads_to_queued(
+    engine: Engine,
+) -> None:
+    """A refused transition, or one that ends the job, publishes nothing."""
+    due, gone = job_in(JobState.RETRYING), job_in(JobState.DONE)
+    lost = job_in(JobState.CANCELLING)
+    await engine.store.insert_jobs([due, gone, lost])
+    outcomes = await engine.intake.invite(
+        [move(due, JobEvent.DUE), move(gone, JobEvent.DUE), move(lost, JobEvent.LOSE, epoch=1)],
+        [invitation(due), invitation(gone), invitation(lost)],
+    )
+    assert [outcome.applied for outcome in outcomes] == [True, False, True]
+    assert await engine.queued() == [due.id]
+    assert await engine.intake.invite([], []) == []
+
+
+async def test_a_caller_that_left_does_not_take_the_message_along(engine: Engine) -> None:
+    """A request that is cut off after its write was handed in is still whole: job and message."""
+    job = make_job()
+    task = asyncio.ensure_future(engine.intake.accept([job], [invitation(job)]))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    async def arrived() -> bool:
+        return await engine.queued() == [job.id]
+
+    await wait_until(arrived)
+    assert await engine.store.get_job(job.id) is not None
+    assert await engine.handed() == [job.id]
