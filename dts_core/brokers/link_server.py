@@ -23,6 +23,8 @@ from dts_core.settings import QueueNames
 from dts_core.text import one_line
 
 LINKS_MAX: Final = 2_000
+BACKLOG: Final = 1024
+"""Connections that may wait for us: when it is full, a new one is turned away at once."""
 SOCKET_PATH_MAX: Final = 100
 """Longest path of a Unix socket that every system takes, in bytes."""
 CLOSE_SECONDS: Final = 2.0
@@ -92,7 +94,7 @@ class LinkServer:
             return
         listener = _listen(self._path)
         self._server = await asyncio.start_unix_server(
-            self._accept, sock=listener, limit=frames.READ_SIZE
+            self._accept, sock=listener, limit=frames.READ_SIZE, backlog=BACKLOG
         )
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -38,14 +38,15 @@ def stack(tmp_path: object) -> Iterator[tuple[Up, SyncAdminClient]]:
         yield running, client
 
 
-def raw(stack: Up, data: bytes, *, seconds: float = 3.0) -> socket.socket:
+@contextmanager
+def raw(stack: Up, data: bytes, *, seconds: float = 3.0) -> Iterator[None]:
     """A connection that sent as much of this as was taken, and reads nothing."""
-    sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(seconds)
-    sock.connect(str(stack.data / "link.sock"))
-    with suppress(OSError):
-        sock.sendall(data)
-    return sock
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(stack.data / "link.sock"))
+        sock.settimeout(seconds)
+        with suppress(OSError):
+            sock.sendall(data)
+        yield
 
 
 def healthy(stack: Up, client: SyncAdminClient, before: int) -> None:
@@ -76,10 +77,10 @@ def test_garbage_ends_its_own_link_only(stack: tuple[Up, SyncAdminClient]) -> No
     """Whatever is no frame of a client, many times at once, costs its sender the stream and the others nothing."""
     running, client = stack
     before = psutil.Process(running.process.pid).memory_info().rss
-    open_ones = [raw(running, data) for _ in range(10) for data in GARBAGE.values()]
-    healthy(running, client, before)
-    for each in open_ones:
-        each.close()
+    with ExitStack() as open_ones:
+        for data in [*GARBAGE.values()] * 10:
+            open_ones.enter_context(raw(running, data))
+        healthy(running, client, before)
     log = (running.data / "logs" / "server.log").read_text()
     assert "Traceback" not in log
     assert "\x1b" not in log
@@ -94,10 +95,10 @@ def test_who_never_reads_is_not_kept_in_memory(stack: tuple[Up, SyncAdminClient]
         frames.pack(frames.Publish(number, [wrong])) for number in range(1, 50_000)
     )
     flood += b"".join(frames.pack(frames.AskStats(number)) for number in range(50_000, 100_000))
-    deaf = [raw(running, flood * 3, seconds=2.0) for _ in range(3)]
-    healthy(running, client, before)
-    for each in deaf:
-        each.close()
+    with ExitStack() as deaf:
+        for _ in range(3):
+            deaf.enter_context(raw(running, flood * 3, seconds=2.0))
+        healthy(running, client, before)
 
 
 def _bomb(size: int) -> bytes:
