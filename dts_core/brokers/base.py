@@ -24,6 +24,8 @@ RESULTS: Final = "results"
 HEARTBEATS: Final = "heartbeats"
 LOGS: Final = "logs"
 REQUESTS: Final = "requests"
+DEAD: Final = "dead"
+"""On RabbitMQ: where messages go that were given up; the undertaker keeps them in the store."""
 
 
 class QueueKind(StrEnum):
@@ -61,6 +63,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     content_type: str = "application/vnd.dts+msgpack"
     content_encoding: str = ""
     headers: dict[str, Any] = {}
+    user_id: str = ""
+    """Who published it, as the broker vouches for; empty where it keeps no users. Set by the adapter, never by a caller."""
 
 
 def claim_headers(job: str, epoch: int) -> dict[str, Any]:
@@ -199,6 +203,30 @@ class Broker(Protocol):
 
     async def dead_letters(self, *, limit: int = 50, before: int = 0) -> list[DeadLetter]:
         """The newest first; `before` a seq pages on. At most 500."""
+        ...
+
+    async def send_again(self, seqs: Sequence[int]) -> int:
+        """Put dead letters back into the queues they came from; how many there were."""
+        ...
+
+    async def discard_dead(self, seqs: Sequence[int]) -> int:
+        """Throw dead letters away for good; how many there were."""
+        ...
+
+    async def pause(self, queue: str) -> None:
+        """Hand nothing out from this queue until `resume`; what is out goes on. Not kept over a restart.
+
+        Raises:
+            QueueNotFound: It was never declared.
+        """
+        ...
+
+    async def resume(self, queue: str) -> None:
+        """Hand out again. One that is not paused stays as it is.
+
+        Raises:
+            QueueNotFound: It was never declared.
+        """
         ...
 
     async def close(self) -> None:

@@ -101,6 +101,22 @@ class NamedBroker:
         """See Broker; under the configured names."""
         return await self._broker.dead_letters(limit=limit, before=before)
 
+    async def send_again(self, seqs: Sequence[int]) -> int:
+        """See Broker."""
+        return await self._broker.send_again(seqs)
+
+    async def discard_dead(self, seqs: Sequence[int]) -> int:
+        """See Broker."""
+        return await self._broker.discard_dead(seqs)
+
+    async def pause(self, queue: str) -> None:
+        """See Broker."""
+        await self._broker.pause(self._names.given(queue))
+
+    async def resume(self, queue: str) -> None:
+        """See Broker."""
+        await self._broker.resume(self._names.given(queue))
+
     async def close(self) -> None:
         """See Broker."""
         await self._broker.close()

@@ -1,5 +1,9 @@
 """Messages of the control side: sources, orders to workers, changes, figures of queues."""
 
+from datetime import datetime
+
+import msgspec
+
 from dts_core.model.base import Document, Record
 from dts_core.model.jobs import JobError
 
@@ -38,7 +42,53 @@ class BlobChunk(Record, frozen=True, tag="chunk"):
     epoch: int
 
 
-Question = SourceRequest | BlobChunk
+class ClaimItem(msgspec.Struct, frozen=True, array_like=True):
+    """One job that a worker wants to start; see `brokers.base.ClaimRequest`."""
+
+    job: str
+    redelivered: bool = False
+    epoch: int = 0
+
+
+class ClaimsRequest(Record, frozen=True, tag="claims"):
+    """A worker on a broker that knows no claims asks for them, batched over its prefetch."""
+
+    host: str
+    worker: str
+    items: list[ClaimItem]
+
+
+class ClaimGrant(msgspec.Struct, frozen=True, array_like=True):
+    """The answer to one item; see `brokers.base.ClaimAnswer`."""
+
+    verdict: str
+    epoch: int = 0
+    attempt: int = 0
+    retry_after_seconds: float = 0.0
+
+
+class ClaimsReply(Record, frozen=True):
+    """One answer to each item, in order."""
+
+    answers: list[ClaimGrant]
+
+
+class HeldRequest(Record, frozen=True, tag="held"):
+    """A worker that was away asks which of its claims are still its own."""
+
+    host: str
+    worker: str
+    claims: list[tuple[str, int]]
+
+
+class HeldReply(Record, frozen=True):
+    """One answer to each claim, in order; `unheld` was granted to this worker and is not among them."""
+
+    mine: list[bool]
+    unheld: list[tuple[str, int]] = []
+
+
+Question = SourceRequest | BlobChunk | ClaimsRequest | HeldRequest
 """The body in `requests`."""
 
 
@@ -75,7 +125,13 @@ class Drain(Record, frozen=True, tag="drain"):
     on: bool = True
 
 
-Control = Cancel | Reload | Drain
+class Pauses(Record, frozen=True, tag="pauses"):
+    """Control: the queues of jobs that are paused now, all of them, without the prefix; the others are not."""
+
+    queues: list[str]
+
+
+Control = Cancel | Reload | Drain | Pauses
 
 
 class Change(Record, frozen=True):
@@ -96,6 +152,26 @@ class Changes(Record, frozen=True):
     """The body in `events`."""
 
     items: list[Change]
+
+
+class PartState(Document, frozen=True, kw_only=True):
+    """One running part of the control side (a server, a daemon), as it says of itself every few seconds."""
+
+    id: str
+    """Unique for each start."""
+    name: str
+    """server, porter, stethoscope, ..."""
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    """By the store's clock."""
+    broker: str = ""
+    """Its connection to the broker, in words: `up`, `away for 12 s: connection refused`."""
+    store: str = ""
+    leads: bool = True
+    """False: it stands by while another of its kind leads."""
 
 
 class QueueStats(Document, frozen=True, kw_only=True):

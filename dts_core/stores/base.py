@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dts_core.brokers.base import Outgoing
+from dts_core.brokers.base import DeadLetter, Outgoing
 from dts_core.model import (
     Alarm,
     Attempt,
@@ -25,6 +25,7 @@ from dts_core.model import (
     Operation,
     Outcome,
     Page,
+    PartState,
     Progress,
     SubmitterRecord,
     Transition,
@@ -292,7 +293,54 @@ class LogStore(Protocol):
         ...
 
 
-class Store(JobStore, DocumentStore, HostStore, LogStore, Protocol):
+class DeadLetterStore(Protocol):
+    """Messages that a broker gave up, for brokers that cannot show them themselves (RabbitMQ)."""
+
+    async def add_dead(self, letters: Sequence[tuple[str, DeadLetter]]) -> None:
+        """Keep (key, letter), durable; a key that is there already changes nothing. `seq` is given by the store."""
+        ...
+
+    async def dead_letters(self, *, limit: int = 50, before: int = 0) -> list[DeadLetter]:
+        """The newest first; `before` a seq pages on. At most 500."""
+        ...
+
+    async def get_dead(self, seqs: Sequence[int]) -> list[DeadLetter]:
+        """Those that exist, by seq; at most 1,000."""
+        ...
+
+    async def discard_dead(self, seqs: Sequence[int]) -> int:
+        """Remove them; how many there were."""
+        ...
+
+    async def count_dead(self) -> dict[str, int]:
+        """queue -> how many came from it and are kept."""
+        ...
+
+
+class RoleStore(Protocol):
+    """Which process leads in a role, and which parts there are: for a control side of several processes."""
+
+    async def hold_role(self, role: str, owner: str, seconds: float) -> bool:
+        """Become, or stay, the one holder of `role` for the next `seconds` by the store's own clock.
+
+        False: another one holds it. One guarded write; of two callers at once at most one hears True.
+        """
+        ...
+
+    async def release_role(self, role: str, owner: str) -> None:
+        """Let go of a role, so that another may take it at once; nothing when it is held by another."""
+        ...
+
+    async def save_part(self, part: PartState) -> None:
+        """Keep what a part says of itself, by its id; `seen_at` is set to the store's clock."""
+        ...
+
+    async def parts(self, *, within_seconds: float = 60.0) -> list[PartState]:
+        """Those that said something lately, by name and id. Older ones are forgotten by and by."""
+        ...
+
+
+class Store(JobStore, DocumentStore, HostStore, LogStore, DeadLetterStore, RoleStore, Protocol):
     """All of it, with its life."""
 
     async def ping(self) -> None:
