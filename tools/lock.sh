@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes requirements/runtime.txt and requirements/dev.txt: every package of the set, pinned with the
+# Writes requirements/runtime.txt, dev.txt and bench.txt: every package of the set, pinned with the
 # hashes of all its files, valid for each supported Python and platform. What is already pinned
 # stays; with UPGRADE=1 everything moves to the newest version that pyproject.toml allows.
 set -euo pipefail
@@ -12,24 +12,26 @@ options=(--universal --python-version 3.11 --generate-hashes --no-annotate --no-
          --no-emit-index-url --no-emit-find-links --quiet)
 [ "${UPGRADE:-}" = 1 ] && options+=(--upgrade)
 
-# compile NAME ARGS...: resolves into requirements/NAME.txt and puts the heading on top.
+# compile NAME SOURCES ARGS...: resolves into requirements/NAME.txt and puts the heading on top.
 compile() {
-    local file=requirements/$1.txt body
-    shift
+    local file=requirements/$1.txt sources=$2 body
+    shift 2
     body=$(mktemp)
     [ -f "$file" ] && cp "$file" "$body"
     "$python" -m uv pip compile "${options[@]}" "$@" -o "$body" >/dev/null
     {
-        echo "# Written by 'make lock' from pyproject.toml and requirements/build.in. Do not edit."
+        echo "# Written by 'make lock' from $sources. Do not edit."
         cat "$body"
     } >"$file"
     rm -f "$body"
 }
 
-compile runtime pyproject.toml requirements/build.in
-compile dev --group pyproject.toml:dev -c requirements/runtime.txt pyproject.toml requirements/build.in
+both='pyproject.toml and requirements/build.in'
+compile runtime "$both" pyproject.toml requirements/build.in
+compile dev "$both" --group pyproject.toml:dev -c requirements/runtime.txt pyproject.toml requirements/build.in
+compile bench requirements/bench.in -c requirements/runtime.txt requirements/bench.in
 
-if grep -nE '://|^-' requirements/runtime.txt requirements/dev.txt; then
+if grep -nE '://|^-' requirements/{runtime,dev,bench}.txt; then
     echo "lock: the lines above name an address or an option; a pinned set holds neither" >&2
     exit 1
 fi

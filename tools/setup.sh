@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Brings .venv up to one of the two pinned sets: `tools/setup.sh runtime` or `tools/setup.sh dev`.
+# Brings .venv up to one of the two pinned sets: `tools/setup.sh runtime` or `tools/setup.sh dev`;
+# `tools/setup.sh services` does the same for .venv-services, which holds servers that tests start.
+# `tools/setup.sh bench` brings up .venv-bench, where the peers of the benchmarks live, without dts.
 # Does nothing when what is installed already matches; prints only when it installs or must stop.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-wanted=${1:?usage: tools/setup.sh runtime|dev}
+wanted=${1:?usage: tools/setup.sh runtime|dev|bench}
 venv=.venv
+[ "$wanted" != bench ] || venv=.venv-bench
 
 die() { echo "dts: $*" >&2; exit 1; }
 
@@ -44,7 +47,10 @@ fi
 
 # The development set holds the run-time set with the same pins, so it serves for both.
 sets=(dev)
-[ "$wanted" = dev ] || sets=(dev runtime)
+case $wanted in
+    runtime) sets=(dev runtime) ;;
+    bench) sets=(bench) ;;
+esac
 current=no
 for set in "${sets[@]}"; do
     changed "$set" "requirements/$set.txt" || current=yes
@@ -54,7 +60,7 @@ if [ $current = no ]; then
     pip install --require-hashes -r "requirements/$wanted.txt"
     stamp "$wanted" "requirements/$wanted.txt"
 fi
-if changed package pyproject.toml setup.py; then
+if [ "$wanted" != bench ] && changed package pyproject.toml setup.py; then
     PYTHONWARNINGS=ignore pip install --no-deps --no-build-isolation -e .
     stamp package pyproject.toml setup.py
 fi
