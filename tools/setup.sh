@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Brings .venv up to one of the two pinned sets: `tools/setup.sh runtime` or `tools/setup.sh dev`;
-# `tools/setup.sh services` does the same for .venv-services, which holds servers that tests start.
-# `tools/setup.sh bench` brings up .venv-bench, where the peers of the benchmarks live, without dts.
+# Brings .venv up to one of the two pinned sets: `tools/setup.sh runtime` or `tools/setup.sh dev`.
+# Two more sets have environments of their own, without dts: `services` (.venv-services, servers that
+# tests start) and `bench` (.venv-bench, the peers of the benchmarks).
 # Does nothing when what is installed already matches; prints only when it installs or must stop.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-wanted=${1:?usage: tools/setup.sh runtime|dev|bench}
+wanted=${1:?usage: tools/setup.sh runtime|dev|services|bench}
 venv=.venv
-[ "$wanted" != bench ] || venv=.venv-bench
+case $wanted in services | bench) venv=.venv-$wanted ;; esac
 
 die() { echo "dts: $*" >&2; exit 1; }
 
@@ -46,11 +46,8 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 
 # The development set holds the run-time set with the same pins, so it serves for both.
-sets=(dev)
-case $wanted in
-    runtime) sets=(dev runtime) ;;
-    bench) sets=(bench) ;;
-esac
+sets=("$wanted")
+[ "$wanted" != runtime ] || sets=(dev runtime)
 current=no
 for set in "${sets[@]}"; do
     changed "$set" "requirements/$set.txt" || current=yes
@@ -60,7 +57,7 @@ if [ $current = no ]; then
     pip install --require-hashes -r "requirements/$wanted.txt"
     stamp "$wanted" "requirements/$wanted.txt"
 fi
-if [ "$wanted" != bench ] && changed package pyproject.toml setup.py; then
+if [ $venv = .venv ] && changed package pyproject.toml setup.py; then
     PYTHONWARNINGS=ignore pip install --no-deps --no-build-isolation -e .
     stamp package pyproject.toml setup.py
 fi
