@@ -5,7 +5,7 @@ PY := .venv/bin/python
 JOBS ?= 2
 TESTS ?=
 
-.PHONY: help run test check format-check lint types imports fix bench campaign lock clean distclean runtime dev
+.PHONY: help run test check format-check lint types imports fix bench campaign lock clean distclean runtime dev services
 
 help:
 	@echo "make run     start dts here: engine, worker and console (without a terminal: one job, one text page)"
@@ -23,12 +23,17 @@ runtime:
 dev:
 	@tools/setup.sh dev
 
+# Servers that tests start for themselves; without them the tests that need one are skipped and named.
+services:
+	@[ -n "$$DTS_TEST_MONGODB_URL" ] || tools/setup.sh services || \
+	echo "dts: the test servers could not be installed; tests that need them are skipped" >&2
+
 run: runtime
 	@exec .venv/bin/dts run $(ARGS)
 
 # Two phases: what only computes runs in parallel; what starts processes or measures runs alone.
 # Exit status 5 means that a phase had nothing to run.
-test: dev
+test: dev services
 	@status=0; \
 	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "not serial" $(TESTS) || status=$$?; \
 	[ $$status -eq 5 ] && status=0; \
@@ -66,7 +71,7 @@ lock: runtime
 clean:
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 	    .import_linter_cache benchmarks/out snapshot_report.html
-	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	@rm -rf .venv
+	@rm -rf .venv .venv-services

@@ -2,10 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+from tests.support import mongodb, rabbitmq
 
 HERE = Path(__file__).parent
 SERIAL_FOLDERS = {"acceptance", "integration"}
@@ -13,8 +16,8 @@ SERIAL_FOLDERS = {"acceptance", "integration"}
 # What `@pytest.mark.external(NAME)` asks for: how it is found, and how to get it.
 SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "git": (lambda: shutil.which("git") is not None, "apt-get install git"),
-    "mongodb": (lambda: "DTS_TEST_MONGODB_URL" in os.environ, "set DTS_TEST_MONGODB_URL"),
-    "rabbitmq": (lambda: "DTS_TEST_RABBITMQ_URL" in os.environ, "set DTS_TEST_RABBITMQ_URL"),
+    "mongodb": (mongodb.available, mongodb.ADVICE),
+    "rabbitmq": (rabbitmq.is_to_be_had, rabbitmq.ADVICE),
     "sshd": (
         lambda: shutil.which("sshd", path=f"{os.defpath}:/usr/sbin:/usr/local/sbin") is not None,
         "apt-get install openssh-server",
@@ -29,6 +32,33 @@ def services_required() -> bool:
     return os.environ.get("DTS_REQUIRE_SERVICES", "") == "1"
 
 
+@pytest.fixture(scope="session", name="mongodb")
+def mongodb_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mongodb.MongoAddress]:
+    """A MongoDB for the whole run, started by the first test that asks; `fresh()` names a database of one's own."""
+    if not mongodb.available():
+        missing("mongodb")
+    with mongodb.mongodb_address(tmp_path_factory.mktemp("mongodb")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session", name="rabbit")
+def rabbit_fixture() -> Iterator[rabbitmq.RabbitNode]:
+    """A RabbitMQ for the whole run, started by the first test that asks; `vhost()` makes a place of one's own."""
+    if not rabbitmq.is_to_be_had():
+        missing("rabbitmq")
+    with rabbitmq.shared_node() as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def private_rabbit() -> Iterator[rabbitmq.RabbitNode]:
+    """A node for the tests of one module, which stop and kill it; each leaves it running."""
+    if not rabbitmq.is_installed():
+        missing("rabbitmq")
+    with rabbitmq.private_node() as node:
+        yield node
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parts = item.path.relative_to(HERE).parts if item.path.is_relative_to(HERE) else ()
@@ -41,13 +71,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for name in mark.args:
             if name not in SERVICES:
                 pytest.fail(f"tests/conftest.py knows no service {name!r}", pytrace=False)
-            found, advice = SERVICES[name]
-            if found():
-                continue
-            reason = f"{name} is missing ({advice})"
-            if services_required():
-                pytest.fail(f"{reason}, and DTS_REQUIRE_SERVICES=1", pytrace=False)
-            pytest.skip(reason)
+            if not SERVICES[name][0]():
+                missing(name)
+
+
+def missing(name: str) -> NoReturn:
+    """Skip the test that asks for a service that is not here, and name it; with DTS_REQUIRE_SERVICES=1 fail it."""
+    reason = f"{name} is missing ({SERVICES[name][1]})"
+    if services_required():
+        pytest.fail(f"{reason}, and DTS_REQUIRE_SERVICES=1", pytrace=False)
+    pytest.skip(reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
