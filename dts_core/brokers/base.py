@@ -64,7 +64,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     content_encoding: str = ""
     headers: dict[str, Any] = {}
     user_id: str = ""
-    """Who published it, as the broker vouches for; empty where it keeps no users. Set by the adapter, never by a caller."""
+    """Who published it, as the broker vouches for; empty where it keeps no users. Set by the adapter alone."""
 
 
 def claim_headers(job: str, epoch: int) -> dict[str, Any]:

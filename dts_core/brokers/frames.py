@@ -220,11 +220,40 @@ class Dead(Frame, tag=24):
     items: list[DeadLetter]
 
 
+class SendAgain(Frame, tag=25):
+    """Client: put these dead letters back into their queues; answered by Counted."""
+
+    number: int
+    seqs: list[int]
+
+
+class DiscardDead(Frame, tag=26):
+    """Client: throw these dead letters away; answered by Counted."""
+
+    number: int
+    seqs: list[int]
+
+
+class Counted(Frame, tag=27):
+    """Server: how many items there were."""
+
+    number: int
+    items: int
+
+
+class SetPaused(Frame, tag=28):
+    """Client: pause a queue, or let it hand out again."""
+
+    number: int
+    queue: str
+    on: bool
+
+
 FromClient = (
     Hello | Ping | Bye | Publish | Declare | Consume | Ack | Nack | Grant | Stop | Subscribe | Unsubscribe
-    | Fanout | Request | AskStats | AskDead
+    | Fanout | Request | AskStats | AskDead | SendAgain | DiscardDead | SetPaused
 )  # fmt: skip
-FromServer = Welcome | Failed | Done | Ping | Bye | Deliver | Heard | Reply | Stats | Dead
+FromServer = Welcome | Failed | Done | Ping | Bye | Deliver | Heard | Reply | Stats | Dead | Counted
 
 client_frames: Final = msgspec.msgpack.Decoder(FromClient)
 """Decodes what a client sends."""

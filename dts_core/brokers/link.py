@@ -465,6 +465,32 @@ class LinkBroker:
         )
         return items
 
+    async def send_again(self, seqs: Sequence[int]) -> int:
+        """Put dead letters back into the queues they came from; how many there were."""
+        count: int = await self._ask(lambda number: frames.SendAgain(number, list(seqs)))
+        return count
+
+    async def discard_dead(self, seqs: Sequence[int]) -> int:
+        """Throw dead letters away for good; how many there were."""
+        count: int = await self._ask(lambda number: frames.DiscardDead(number, list(seqs)))
+        return count
+
+    async def pause(self, queue: str) -> None:
+        """Hand nothing out from this queue until `resume`.
+
+        Raises:
+            QueueNotFound: It was never declared.
+        """
+        await self._ask(lambda number: frames.SetPaused(number, queue, on=True))
+
+    async def resume(self, queue: str) -> None:
+        """Hand out again.
+
+        Raises:
+            QueueNotFound: It was never declared.
+        """
+        await self._ask(lambda number: frames.SetPaused(number, queue, on=False))
+
     async def close(self) -> None:
         """Say good-bye: deliveries go back uncharged. A second call does nothing."""
         if self._is_closed:

@@ -86,6 +86,9 @@ class Rules:
     def check_look(self) -> None:
         """Raises Forbidden when this link may not see queues and dead letters."""
 
+    def check_operate(self) -> None:
+        """Raises Forbidden when this link may not pause queues, nor send dead letters again or discard them."""
+
 
 class WorkerRules(Rules):
     """A worker of one host: takes jobs, reports only for itself and only what it holds."""
@@ -196,6 +199,10 @@ class WorkerRules(Rules):
     def check_look(self) -> None:
         """Not at all."""
         raise Forbidden("a worker may not look at the queues.")
+
+    def check_operate(self) -> None:
+        """Not at all."""
+        raise Forbidden("a worker may not operate the queues.")
 
 
 def _check_size(message: Message) -> None:

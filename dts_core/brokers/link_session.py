@@ -324,6 +324,27 @@ class Session:
 
         self._ask(frame.number, ask)
 
+    def _send_again(self, link: Link, frame: frames.SendAgain) -> None:
+        self.rules.check_operate()
+
+        async def ask() -> frames.Frame:
+            return frames.Counted(frame.number, await self._broker.send_again(frame.seqs))
+
+        self._ask(frame.number, ask)
+
+    def _discard_dead(self, link: Link, frame: frames.DiscardDead) -> None:
+        self.rules.check_operate()
+
+        async def ask() -> frames.Frame:
+            return frames.Counted(frame.number, await self._broker.discard_dead(frame.seqs))
+
+        self._ask(frame.number, ask)
+
+    def _set_paused(self, link: Link, frame: frames.SetPaused) -> None:
+        self.rules.check_operate()
+        self._broker.set_paused(frame.queue, on=frame.on)
+        self._confirm(frame.number)
+
     def _ask(self, number: int, ask: Callable[[], Any]) -> None:
         if self._questions >= QUESTIONS_MAX:
             raise BrokerUnavailable("too many questions at a time on one link.")
@@ -360,5 +381,8 @@ _HANDLERS: Final[dict[type[frames.Frame], Callable[[Session, Link, Any], None]]]
     frames.Request: Session._request,
     frames.AskStats: Session._stats,
     frames.AskDead: Session._dead,
+    frames.SendAgain: Session._send_again,
+    frames.DiscardDead: Session._discard_dead,
+    frames.SetPaused: Session._set_paused,
     frames.Bye: Session._bye,
 }

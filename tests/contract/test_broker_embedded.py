@@ -140,15 +140,15 @@ async def test_long_queues_stay_in_the_file(owner: Owner, broker: EmbeddedBroker
 async def test_paused_queues_hand_out_nothing(broker: EmbeddedBroker) -> None:
     """Messages are taken but not handed over until the queue goes on."""
     taker = await Taker.on(broker, "work")
-    broker.pause("work")
+    await broker.pause("work")
     await broker.publish(outgoing("work", ["a"]))
     (stats,) = await broker.stats()
     assert (stats.ready, stats.paused) == (1, True)
     assert taker.deliveries == []
-    broker.resume("work")
+    await broker.resume("work")
     await taker.has(1)
     with pytest.raises(QueueNotFound):
-        broker.pause("none")
+        await broker.pause("none")
 
 
 async def test_dead_letters_are_sent_again_or_discarded(broker: EmbeddedBroker) -> None:

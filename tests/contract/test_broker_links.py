@@ -324,6 +324,10 @@ async def test_a_worker_may_do_only_its_own_work(owner: Owner, links: OverLink) 
         side.request("results", message),
         side.stats(),
         side.dead_letters(),
+        side.send_again([1]),
+        side.discard_dead([1]),
+        side.pause("jobs.default"),
+        side.resume("jobs.default"),
     ]
     for call in refused:
         with pytest.raises(Forbidden):
@@ -335,6 +339,7 @@ async def test_a_worker_may_do_only_its_own_work(owner: Owner, links: OverLink) 
     stats = {stats.name: stats for stats in await owner.broker.stats()}
     assert stats["jobs.host.a"].consumers == 1
     assert (stats["jobs.default"].ready, stats["results"].ready) == (0, 0)
+    assert not stats["jobs.default"].paused
 
 
 async def test_reports_for_another_host_are_refused(owner: Owner, links: OverLink) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import secrets
 import weakref
 from collections.abc import Container, Iterable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -409,29 +408,27 @@ class EmbeddedBroker:
         now = self._clock.now().timestamp()
         return [_stats(self._outlets[name], now) for name in sorted(self._outlets)]
 
-    def pause(self, queue: str) -> None:
+    async def pause(self, queue: str) -> None:
         """Hand out nothing from a queue until `resume`."""
-        self._outlet(queue).is_paused = True
+        self.set_paused(queue, on=True)
 
-    def resume(self, queue: str) -> None:
+    async def resume(self, queue: str) -> None:
         """Hand out again."""
+        self.set_paused(queue, on=False)
+
+    def set_paused(self, queue: str, *, on: bool) -> None:
+        """As `pause` and `resume`, for callers on the loop that do not wait."""
         outlet = self._outlet(queue)
-        outlet.is_paused = False
+        outlet.is_paused = on
         self._dispatcher.wake(outlet)
 
     async def dead_letters(self, *, limit: int = 50, before: int = 0) -> list[DeadLetter]:
-        """The newest first; `before` a seq pages on. At most 500."""
+        """The newest first; `before` a seq pages on. At most 500, fewer of large ones: an empty page is the end."""
         limit = min(max(limit, 1), DEAD_PAGE_MAX)
         await self._database.write(_nothing)  # what was buried up to now is written down then
-        rows = await self._database.read(
+        return await self._database.read(
             partial(journal.dead_letters, limit=limit, before=max(before, 0))
         )
-        return [
-            DeadLetter(
-                seq, queue, datetime.fromtimestamp(died / 1e6, UTC), reason, journal.unpack(blob)
-            )
-            for seq, queue, died, reason, blob in rows
-        ]
 
     async def discard_dead(self, seqs: Sequence[int]) -> int:
         """Forget dead letters; returns how many there were."""
@@ -447,10 +444,21 @@ class EmbeddedBroker:
         Raises:
             QueueNotFound: One of their queues is not declared; nothing is changed.
         """
-        found = {letter.seq: letter for letter in await self._letters(seqs)}
-        items = [Outgoing(found[seq].queue, found[seq].message) for seq in sorted(found)]
-        prepared = self.prepare(items)
-        numbers = sorted(found)
+        await self._database.write(_nothing)
+        for queue in await self._database.read(partial(journal.dead_queues, seqs=seqs)):
+            self._outlet(queue)
+        count, after = 0, 0
+        while letters := await self._database.read(
+            partial(journal.dead_by_seq, seqs=seqs, after=after)
+        ):
+            count += await self._revive(letters)
+            after = letters[-1].seq
+        return count
+
+    async def _revive(self, letters: Sequence[DeadLetter]) -> int:
+        """Move dead letters back into their queues in one transaction; those taken meanwhile are left out."""
+        prepared = self.prepare([Outgoing(letter.queue, letter.message) for letter in letters])
+        numbers = [letter.seq for letter in letters]
 
         def move(connection: Connection) -> list[tuple[str, bytes]]:
             taken = [journal.take_dead(connection, [seq]) for seq in numbers]
@@ -461,13 +469,6 @@ class EmbeddedBroker:
         prepared.done()
         self._count_dead(taken)
         return len(taken)
-
-    async def _letters(self, seqs: Sequence[int]) -> list[DeadLetter]:
-        letters: list[DeadLetter] = []
-        for seq in sorted(set(seqs))[:DEAD_PAGE_MAX]:
-            page = await self.dead_letters(limit=1, before=seq + 1)
-            letters += [letter for letter in page if letter.seq == seq]
-        return letters
 
     def _count_dead(self, taken: Sequence[tuple[str, bytes]]) -> None:
         for queue, _ in taken:

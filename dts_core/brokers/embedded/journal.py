@@ -1,16 +1,20 @@
 """The broker's statements on its two tables. Everything here runs in the database's threads, never on the loop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
-from dts_core.brokers.base import Message
+from dts_core.brokers.base import DeadLetter, Message
 from dts_core.errors import CodecError
 from dts_core.sqlite import Connection
 
 DEAD_IN_MEMORY_QUEUES_MAX: Final = 1_000
 """Most dead letters kept of one bounded queue: a sender of garbage cannot fill the disk."""
+DEAD_PAGE_BYTES: Final = 4 << 20
+"""Most bytes of the messages in one page of dead letters, so that it fits one frame of a link."""
+_OF_SEQS: Final = "seq IN (SELECT value FROM json_each(?))"
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
@@ -133,16 +137,48 @@ def bury(
     )
 
 
-def dead_letters(
-    connection: Connection, limit: int, before: int
-) -> list[tuple[int, str, int, str, bytes]]:
-    """(seq, queue, died, reason, message), newest first."""
-    rows: list[Any] = connection.execute(
+def dead_letters(connection: Connection, limit: int, before: int) -> list[DeadLetter]:
+    """The newest first, at most `limit`; no more than DEAD_PAGE_BYTES of messages, but always one."""
+    rows: Any = connection.execute(
         "SELECT seq, queue, died, reason, message FROM dead_letters"
         " WHERE ?1 = 0 OR seq < ?1 ORDER BY seq DESC LIMIT ?2",
         (before, limit),
-    ).fetchall()
-    return rows
+    )
+    return _letters(rows)
+
+
+def dead_by_seq(connection: Connection, seqs: Sequence[int], after: int) -> list[DeadLetter]:
+    """Those of these numbers that exist above `after`, by seq; as many as fit a page's bytes."""
+    rows: Any = connection.execute(
+        "SELECT seq, queue, died, reason, message FROM dead_letters"
+        f" WHERE seq > ? AND {_OF_SEQS} ORDER BY seq",
+        (after, _numbers(seqs)),
+    )
+    return _letters(rows)
+
+
+def dead_queues(connection: Connection, seqs: Sequence[int]) -> list[str]:
+    """The queues that these dead letters came from."""
+    rows: Any = connection.execute(
+        f"SELECT DISTINCT queue FROM dead_letters WHERE {_OF_SEQS}", (_numbers(seqs),)
+    )
+    return [str(queue) for (queue,) in rows]
+
+
+def _numbers(seqs: Sequence[int]) -> str:
+    return msgspec.json.encode(list(seqs)).decode()
+
+
+def _letters(rows: Iterable[tuple[int, str, int, str, bytes]]) -> list[DeadLetter]:
+    letters: list[DeadLetter] = []
+    size = 0
+    for seq, queue, died, reason, blob in rows:
+        size += len(blob)
+        if letters and size > DEAD_PAGE_BYTES:
+            break
+        instant = datetime.fromtimestamp(died / 1e6, UTC)
+        letters.append(DeadLetter(seq, queue, instant, reason, unpack(blob)))
+    return letters
 
 
 def take_dead(connection: Connection, seqs: Sequence[int]) -> list[tuple[str, bytes]]:

@@ -156,6 +156,22 @@ class Link:
         """The newest first."""
         return await self._broker.dead_letters(limit=limit, before=before)
 
+    async def send_again(self, seqs: Sequence[int]) -> int:
+        """Put dead letters back into the queues they came from."""
+        return await self._broker.send_again(seqs)
+
+    async def discard_dead(self, seqs: Sequence[int]) -> int:
+        """Throw dead letters away for good."""
+        return await self._broker.discard_dead(seqs)
+
+    async def pause(self, queue: str) -> None:
+        """Hand nothing out from this queue until `resume`."""
+        await self._broker.pause(queue)
+
+    async def resume(self, queue: str) -> None:
+        """Hand out again."""
+        await self._broker.resume(queue)
+
     async def close(self) -> None:
         """Hand everything back uncharged. A second call does nothing."""
         if self._end():
