@@ -23,6 +23,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
         "apt-get install openssh-server",
     ),
     "strace": (lambda: shutil.which("strace") is not None, "apt-get install strace"),
+    "systemd": (lambda: shutil.which("systemd-analyze") is not None, "apt-get install systemd"),
     "tmux": (lambda: shutil.which("tmux") is not None, "apt-get install tmux"),
     "wc": (lambda: shutil.which("wc") is not None, "apt-get install coreutils"),
 }
