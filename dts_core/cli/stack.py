@@ -35,7 +35,7 @@ from dts_core.private import write_private
 from dts_core.settings import ServerFile, WorkerFile
 from dts_core.sqlite import OwnerLock
 from dts_core.text import clean
-from dts_core.wiring import Owner, open_owner
+from dts_core.wiring.owner import Owner, open_owner
 
 __all__ = ["Plan", "run_stack"]
 

@@ -18,7 +18,7 @@ from dts_core.services.stream import StreamHub
 from dts_core.services.users import LOCAL
 from dts_core.settings import BrokerSettings, QueueNames, ServerFile
 from dts_core.sqlite import OwnerLock
-from dts_core.wiring import Owner, open_owner
+from dts_core.wiring.owner import Owner, open_owner
 
 
 @asynccontextmanager

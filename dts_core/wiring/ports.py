@@ -1,0 +1,70 @@
+"""What services and daemons work on, whatever the engine, and what every engine needs before they start."""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dts_core.brokers.base import (
+    HEARTBEATS,
+    JOBS,
+    LOGS,
+    REQUESTS,
+    RESULTS,
+    Broker,
+    QueueKind,
+    QueueSpec,
+)
+from dts_core.clock import Clock
+from dts_core.private import read_private, write_private
+from dts_core.services.leases import Leases
+from dts_core.settings import BrokerSettings, ConsumersSettings, RetentionSettings
+from dts_core.stores.base import Intake, Store
+
+__all__ = ["Ports", "audit_key", "declare_queues", "plugin_folder"]
+
+KEY_FILE: Final = "audit.key"
+KEY_BYTES: Final = 32
+
+
+@dataclass(frozen=True)
+class Ports:
+    """An engine, open, and the settings of what runs on it."""
+
+    store: Store
+    intake: Intake
+    broker: Broker
+    """Under the names of `[broker.mq]`."""
+    clock: Clock
+    leases: Leases
+    consumer: ConsumersSettings
+    retention: RetentionSettings
+    result_max: int
+
+
+async def declare_queues(broker: Broker, limits: BrokerSettings) -> None:
+    """The queues that are always there; those of hosts and of other names come with their first use."""
+    for spec in (
+        QueueSpec(RESULTS),
+        QueueSpec(HEARTBEATS, QueueKind.BOUNDED, limits.heartbeats_limit),
+        QueueSpec(LOGS, QueueKind.BOUNDED, limits.logs_limit),
+        QueueSpec(REQUESTS, QueueKind.REQUEST),
+        QueueSpec(f"{JOBS}default", claimed=True),
+        QueueSpec(f"{JOBS}dts", claimed=True),
+    ):
+        await broker.declare(spec)
+
+
+def audit_key(folder: Path) -> bytes:
+    """The key of the hashes that stand for secrets in operations; made once a folder."""
+    path = folder / KEY_FILE
+    key = read_private(path)
+    if key is None or len(key) != KEY_BYTES:
+        key = secrets.token_bytes(KEY_BYTES)
+        write_private(path, key)
+    return key
+
+
+def plugin_folder(given: str, data: Path) -> Path:
+    """Where the administrator's plugins lie: where the settings say, else beside the other data."""
+    return Path(given).expanduser() if given else data / "plugins"
