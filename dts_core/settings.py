@@ -130,6 +130,9 @@ class ServerSettings(Settings, frozen=True):
     """Allow an address other than loopback without TLS."""
     tls_cert: str = ""
     tls_key: str = ""
+    data: str = ""
+    """Folder of admin.json, audit.key and the log of a server whose store is MongoDB; empty: the user's own.
+    With an embedded store it is the store's folder."""
     plugins: str = ""
     """Folder of an administrator's plugins: modules with a `main`, called as dts/plugin.NAME."""
     token_hours: Hours = 24 * 30
@@ -307,6 +310,8 @@ class DaemonsFile(Settings, frozen=True):
     retention: RetentionSettings = RetentionSettings()
     logging: LoggingSettings = LoggingSettings()
     plugins: str = ""
+    result_max: Annotated[int, Meta(ge=1, le=64 << 20)] = 16 << 20
+    """Largest result of a job, in bytes of JSON; the same as [server] result_max."""
     loop: Loop = "auto"
 
 

@@ -22,9 +22,13 @@ PARTS: dict[str, type[Settings]] = {
 }
 
 
+MAPPINGS = ("broker.rabbitmq.kinds",)
+"""Tables whose keys are the user's own."""
+
+
 def keys(tables: dict[str, Any], at: str = "") -> Iterator[str]:
     for name, value in tables.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and at + name not in MAPPINGS:
             yield from keys(value, f"{at}{name}.")
         else:
             yield at + name
