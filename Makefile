@@ -5,7 +5,7 @@ PY := .venv/bin/python
 JOBS ?= 2
 TESTS ?=
 
-.PHONY: help run test check format-check lint types imports fix bench campaign lock clean distclean runtime dev services
+.PHONY: help run test check format-check lint types imports fix bench campaign mutants lock clean distclean runtime dev services
 
 help:
 	@echo "make run     start dts here: engine, worker and console (without a terminal: one job, one text page)"
@@ -13,7 +13,8 @@ help:
 	@echo "make check   formatter, linter, types, import directions"
 	@echo "make fix     let the formatter and linter mend what they can"
 	@echo "make bench   measure; table here, JSON in benchmarks/out/latest.json"
-	@echo "make campaign  faults at random under load   ARGS='--seconds 300 --seed 7'"
+	@echo "make campaign  faults at random under load     CAMPAIGN_ENGINE=embedded|distributed CAMPAIGN_JOBS= CAMPAIGN_FAULTS= CAMPAIGN_SEED="
+	@echo "make mutants  break promises on purpose, and see that the tests notice   ARGS='--only lease'"
 	@echo "make lock    write the pinned sets again       UPGRADE=1  with the newest versions"
 	@echo "make clean   remove caches and build output    distclean  the environment too"
 
@@ -64,6 +65,9 @@ bench: dev
 
 campaign: dev
 	@$(PY) tools/campaign.py $(ARGS)
+
+mutants: dev
+	@$(PY) tools/mutants.py $(ARGS)
 
 lock: runtime
 	@tools/lock.sh $(PY)

@@ -56,6 +56,14 @@ def test_what_is_cancelled_never_runs_again() -> None:
     assert reachable(JobState.CANCELLING) & {JobState.QUEUED, JobState.RUNNING} == set()
 
 
+@pytest.mark.parametrize("state", sorted(set(JobState) - FINAL - {JobState.CANCELLING}))
+def test_a_person_s_cancel_counts_wherever_a_job_is_not_over(state: JobState) -> None:
+    """At once where nobody runs it, by its worker where somebody does."""
+    running = state is JobState.RUNNING
+    ended = JobState.CANCELLING if running else JobState.CANCELLED
+    assert after(JobEvent.CANCEL, state) is ended
+
+
 def test_all_that_a_worker_says_is_fenced() -> None:
     """Whatever ends or returns a held claim by its worker's word needs that claim's epoch."""
     by_worker = {JobEvent.FINISH, JobEvent.FAIL, JobEvent.RETRY, JobEvent.CONFIRM_CANCEL}
