@@ -15,7 +15,7 @@ from dts_core.brokers.rabbitmq.framing.connection import Connection
 from dts_core.brokers.rabbitmq.framing.fields import Fields, short_text
 from dts_core.brokers.rabbitmq.framing.parser import Batch, Method
 from dts_core.brokers.rabbitmq.plane import OnPlaneDeliveries, PlaneDelivery
-from dts_core.errors import BrokerUnavailable, CodecError, DtsError, QueueNotFound
+from dts_core.errors import BrokerUnavailable, CodecError, DtsError, Forbidden, QueueNotFound
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,8 @@ _OK: Final = {
     spec.BASIC_CONSUME_OK,
     spec.BASIC_CANCEL_OK,
 }
+
+_REFUSALS: Final[dict[int, type[DtsError]]] = {403: Forbidden, 404: QueueNotFound}
 
 
 class _Consumer:
@@ -240,10 +242,11 @@ class FramingPlane:
 
     def _closed(self, fields: Fields) -> None:
         code, text = fields.short(), fields.short_text()
-        if code == spec.NOT_FOUND and fields.long() == spec.BASIC_CONSUME:
+        error = _REFUSALS.get(code)
+        if error is not None and fields.long() == spec.BASIC_CONSUME:
             for answer, future in self._questions:
                 if answer == spec.BASIC_CONSUME_OK and not future.done():
-                    future.set_exception(QueueNotFound(text))
+                    future.set_exception(error(text))
                     break
         self._connection.finish(
             f"the broker closed the channel: {code} {text}",

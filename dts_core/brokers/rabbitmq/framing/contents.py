@@ -7,10 +7,9 @@ from typing import Any, Final
 from dts_core.brokers.base import Message
 from dts_core.brokers.rabbitmq.framing import spec
 from dts_core.brokers.rabbitmq.framing.fields import Fields, short_text, table
+from dts_core.brokers.rabbitmq.mapping import headers_of, take_headers
 from dts_core.errors import CodecError
 
-EXACT_TIME: Final = "x-dts-timestamp"
-"""Header with the timestamp to the full: AMQP's own knows whole seconds only."""
 MODE_PERSISTENT: Final = 2
 PRIORITY_MAX: Final = 9
 
@@ -83,13 +82,6 @@ def _names(message: Message, parts: list[bytes]) -> int:
     return flags
 
 
-def headers_of(message: Message) -> dict[str, Any]:
-    """The headers as they travel: with the exact timestamp when it is not whole."""
-    if not message.timestamp % 1:
-        return message.headers
-    return {**message.headers, EXACT_TIME: repr(message.timestamp)}
-
-
 def _time(seconds: float) -> bytes:
     try:
         return _TIME.pack(int(seconds))
@@ -154,11 +146,10 @@ def read_properties(data: bytes, at: int, end: int) -> Properties:
         raise CodecError("properties that are cut off.") from error
     if at != end:
         raise CodecError("properties that do not fill their frame.")
-    headers = values[9]
-    if headers is None:
+    if values[9] is None:
         values[9] = {}
-    elif EXACT_TIME in headers:
-        values[5] = _exact(headers.pop(EXACT_TIME), values[5])
+    else:
+        values[5] = take_headers(values[9], values[5])
     values.pop()
     return tuple(values)
 
@@ -180,12 +171,3 @@ def _moment(data: bytes, at: int, end: int, values: list[Any], slot: int) -> int
 
 
 _READERS: Final = {_TABLE: _table, _OCTET: _octet, _MOMENT: _moment}
-
-
-def _exact(told: Any, whole: float) -> float:
-    """The exact time, when it is one of the second that the property names; whoever sent it was free to lie."""
-    try:
-        exact = float(told)
-    except (TypeError, ValueError):
-        return whole
-    return exact if whole <= exact < whole + 1 else whole

@@ -61,7 +61,6 @@ BASIC_NACK: Final = 60 << 16 | 120
 CONFIRM_SELECT: Final = 85 << 16 | 10
 CONFIRM_SELECT_OK: Final = 85 << 16 | 11
 
-NOT_FOUND: Final = 404
 REPLY_SUCCESS: Final = 200
 
 # Which properties a content header carries; on the wire they follow each other from the highest bit down.
