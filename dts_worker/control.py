@@ -94,7 +94,7 @@ class Orders:
         elif isinstance(order, Drain):
             if order.host == self._host:
                 self._on_drain(order.on)
-        elif is_hash(order.hash) and len(self._reloads) < WAITING_MAX:
+        elif isinstance(order, Reload) and is_hash(order.hash) and len(self._reloads) < WAITING_MAX:
             self._reloads[order.function] = order.hash
             self._wake.set()
 
