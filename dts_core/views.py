@@ -1,7 +1,7 @@
 """What the HTTP API answers with; shared by the server and its clients. All instants are aware and in UTC."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -16,6 +16,10 @@ from dts_core.model import (
     Parameter,
     QueueStats,
 )
+
+SEQS_MAX: Final = 500
+"""Most dead letters of one request."""
+Seq = Annotated[int, msgspec.Meta(ge=1, le=1 << 62)]
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,6 +277,48 @@ class OperationList(View, frozen=True):
     items: list[OperationView]
 
 
+class QueueView(QueueStats, kw_only=True, frozen=True):
+    """A queue with its rates, in messages per second; null while they are not known."""
+
+    published_rate: float | None = None
+    delivered_rate: float | None = None
+    acked_rate: float | None = None
+    paused_by: str = ""
+    paused_at: datetime | None = None
+
+
+class QueueChange(View, frozen=True):
+    """POST /queues/{name}/pause and resume: how it stands now, and whether that was this call's doing."""
+
+    name: str
+    paused: bool
+    changed: bool
+
+
+class DrainChange(View, frozen=True):
+    """POST /hosts/{name}/drain and undrain: what is wished of the host, and whether that was this call's doing."""
+
+    host: str
+    draining: bool
+    changed: bool
+
+
+class PartView(View, frozen=True):
+    """One part that runs, with its connections."""
+
+    name: str
+    """server, porter, broker, store, link web-1, ..."""
+    state: str
+    """up | away | standby | quiet"""
+    words: str
+    """The state in words."""
+    host: str = ""
+    pid: int = 0
+    version: str = ""
+    started_at: datetime | None = None
+    seen_at: datetime | None = None
+
+
 class AttemptList(View, frozen=True):
     """GET /jobs/{id}/attempts."""
 
@@ -291,10 +337,50 @@ class DeadLetterView(View, frozen=True):
     size: int = 0
 
 
+class DeadLetterDetail(DeadLetterView, frozen=True):
+    """GET /queues/dead-letters/{seq}: everything, its body as text."""
+
+    correlation_id: str = ""
+    reply_to: str = ""
+    priority: int = 0
+    published: datetime | None = None
+    app_id: str = ""
+    content_type: str = ""
+    content_encoding: str = ""
+    user_id: str = ""
+    headers: dict[str, str] = {}
+    body: str = ""
+    """JSON of what a message of ours says; otherwise its text, or its bytes in hex."""
+    body_kind: str = ""
+    """message | text | bytes | hidden"""
+    truncated: bool = False
+
+
+class DeadLetterSeqs(View, frozen=True, forbid_unknown_fields=True):
+    """Which dead letters."""
+
+    seqs: Annotated[list[Seq], msgspec.Meta(min_length=1, max_length=SEQS_MAX)]
+
+
+class DeadLetterChoice(View, frozen=True, forbid_unknown_fields=True):
+    """Which dead letters: by number, or all that came from one queue."""
+
+    seqs: Annotated[list[Seq], msgspec.Meta(max_length=SEQS_MAX)] = []
+    queue: Annotated[str, msgspec.Meta(max_length=300)] = ""
+
+
+class DeadLettersDone(View, frozen=True):
+    """How many dead letters were sent again or discarded; `more`: some are left, ask again."""
+
+    count: int
+    more: bool = False
+
+
 class DeadLetterList(View, frozen=True):
-    """GET /queues/dead-letters: newest first."""
+    """GET /queues/dead-letters: newest first; `next` pages on as `before`, 0 at the end."""
 
     items: list[DeadLetterView]
+    next: int = 0
 
 
 class HostList(View, frozen=True):
@@ -352,7 +438,7 @@ class AlarmList(View, frozen=True):
 class QueueList(View, frozen=True):
     """GET /queues."""
 
-    items: list[QueueStats]
+    items: list[QueueView]
 
 
 class StatusView(View, frozen=True):
@@ -364,12 +450,14 @@ class StatusView(View, frozen=True):
     started_at: datetime
     jobs: JobCounts
     hosts: list[Host]
-    queues: list[QueueStats]
+    queues: list[QueueView]
     alarms: list[Alarm]
     failed: list[JobView] = []
     """The last few that failed or died."""
     components: dict[str, str] = {}
-    """part -> its state in words"""
+    """part of the answering server -> its state in words"""
+    parts: list[PartView] = []
+    """Every part there is, with broker and store"""
 
 
 class Problem(View, frozen=True):

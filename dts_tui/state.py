@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from dts_core.model import Alarm, Host, QueueStats
+from dts_core.model import Alarm, Host
 from dts_core.plain.figures import is_final, memory_share
-from dts_core.views import JobView, SamplePoint, StatusView
+from dts_core.views import JobView, QueueView, SamplePoint, StatusView
 
 SAMPLES_MAX = 150
 """Points of a host's history kept: five minutes at one every two seconds."""
@@ -132,7 +132,7 @@ class World:
         )
 
     @property
-    def queues(self) -> list[QueueStats]:
+    def queues(self) -> list[QueueView]:
         """All queues."""
         return self.status.queues if self.status else []
 

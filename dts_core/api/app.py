@@ -16,6 +16,7 @@ from dts_core.api import (
     function_routes,
     health_routes,
     jobs_routes,
+    queue_routes,
     session_routes,
     watch_routes,
 )
@@ -41,6 +42,7 @@ def endpoints() -> list[Endpoint]:
         *function_routes.routes.endpoints,
         *admin_routes.routes.endpoints,
         *watch_routes.routes.endpoints,
+        *queue_routes.routes.endpoints,
         *health_routes.routes.endpoints,
     ]
 

@@ -14,6 +14,8 @@ from dts_core.services.container import Services
 _BEARER = "bearer "
 NOBODY = Caller(user="", role=Role.VIEWER)
 """Who asks on a public route."""
+_OPERATED = ("queues", "hosts")
+"""What is operated at /<collection>/<id>/<what>."""
 _OP_TYPES = {"POST": "create", "PATCH": "update", "PUT": "replace", "DELETE": "delete"}
 
 
@@ -68,6 +70,10 @@ async def _record(
 ) -> None:
     path = connection.scope["path"].split("/", 3)
     op_type = _OP_TYPES.get(str(connection.scope.get("method")))
-    if op_type is not None and len(path) > 2 and path[1] == "admin":
-        doc_id = path[3] if len(path) > 3 else ""
+    if op_type is None or len(path) < 3:
+        return
+    doc_id = path[3] if len(path) > 3 else ""
+    if path[1] == "admin":
         await services.writer.refused(caller, path[2][:40], doc_id, op_type, error)
+    elif path[1] in _OPERATED:
+        await services.writer.refused(caller, path[1], path[2], doc_id[:40], error)

@@ -1,4 +1,4 @@
-"""Routes to watch with: hosts, alarms, logs, queues, the dashboard, the live stream."""
+"""Routes to watch with: hosts, alarms, logs, the dashboard, the live stream."""
 
 from typing import Annotated, Final
 
@@ -17,10 +17,9 @@ from dts_core.services.subscriber import TOPICS, StreamQuery, parse_position
 from dts_core.text import clean
 from dts_core.views import (
     AlarmList,
-    DeadLetterList,
+    DrainChange,
     HostList,
     LogPage,
-    QueueList,
     SampleList,
     StatusView,
 )
@@ -58,13 +57,6 @@ class LogsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     limit: Annotated[int, Meta(ge=1, le=2000)] = 200
 
 
-class DeadLettersQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`before` a seq pages on."""
-
-    limit: Annotated[int, Meta(ge=1, le=500)] = 50
-    before: Position = 0
-
-
 class FollowQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Topics, with commas, and filters."""
 
@@ -96,6 +88,18 @@ async def list_samples(call: Call[SamplesQuery, None]) -> SampleList:
     )
 
 
+@routes.add("POST", "/hosts/{name}/drain", Permission.OPERATE, answer=DrainChange)
+async def drain_host(call: Call[NoQuery, None]) -> DrainChange:
+    """Have the host's workers take nothing new and finish what runs, until undrain."""
+    return await call.services.drains.drain(call.caller, call.path("name"))
+
+
+@routes.add("POST", "/hosts/{name}/undrain", Permission.OPERATE, answer=DrainChange)
+async def undrain_host(call: Call[NoQuery, None]) -> DrainChange:
+    """Have them take jobs again."""
+    return await call.services.drains.undrain(call.caller, call.path("name"))
+
+
 @routes.add("GET", "/alarms", Permission.READ, query=AlarmsQuery, answer=AlarmList)
 async def list_alarms(call: Call[AlarmsQuery, None]) -> AlarmList:
     """Alarms, open ones first."""
@@ -118,24 +122,6 @@ async def list_logs(call: Call[LogsQuery, None]) -> LogPage:
         limit=asked.limit,
     )
     return await call.services.logs.page(call.caller, query)
-
-
-@routes.add("GET", "/queues", Permission.READ, answer=QueueList)
-async def list_queues(call: Call[NoQuery, None]) -> QueueList:
-    """Every queue with its figures."""
-    return await call.services.queues.all()
-
-
-@routes.add(
-    "GET",
-    "/queues/dead-letters",
-    Permission.OPERATE,
-    query=DeadLettersQuery,
-    answer=DeadLetterList,
-)
-async def list_dead_letters(call: Call[DeadLettersQuery, None]) -> DeadLetterList:
-    """Messages that were given up, newest first, without their bodies."""
-    return await call.services.queues.dead_letters(limit=call.query.limit, before=call.query.before)
 
 
 @routes.add("GET", "/status", Permission.READ, answer=StatusView)

@@ -47,6 +47,14 @@ class JobCalls:
     alarms = call(calls.alarms)
     logs = call(calls.logs)
     queues = call(calls.queues)
+    pause_queue = call(calls.pause_queue)
+    resume_queue = call(calls.resume_queue)
+    dead_letters = call(calls.dead_letters)
+    dead_letter = call(calls.dead_letter)
+    send_dead_again = call(calls.send_dead_again)
+    discard_dead = call(calls.discard_dead)
+    drain_host = call(calls.drain_host)
+    undrain_host = call(calls.undrain_host)
     status = call(calls.status)
 
 

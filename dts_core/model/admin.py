@@ -114,6 +114,27 @@ class Operation(Document, frozen=True, kw_only=True):
     """Why it was refused; empty when it was done."""
 
 
+class QueuePause(Document, frozen=True, kw_only=True):
+    """A queue of jobs that hands nothing out; it stands as long as the queue is paused."""
+
+    id: str
+    """The queue without the prefix, as jobs name it."""
+    by: str
+    at: datetime
+    revision: int = 1
+
+
+class HostDrain(Document, frozen=True, kw_only=True):
+    """What an operator last wished of a host: that it takes nothing new, or that it takes jobs again."""
+
+    id: str
+    """The host."""
+    on: bool
+    by: str
+    at: datetime
+    revision: int = 1
+
+
 class SubmitterRecord(Document, frozen=True, kw_only=True):
     """A user's own record: what they submitted."""
 

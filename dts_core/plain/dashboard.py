@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dts_core.plain import glyphs, words
+from dts_core.plain import queues as plain
 from dts_core.plain.cells import cells, cut, pad
 from dts_core.plain.figures import (
     by_pressure,
     counts_line,
+    host_state,
     is_final,
     lasted,
     memory_share,
@@ -43,6 +45,7 @@ def dashboard(
     lines += _hosts(status, now)
     lines += _counts(status)
     lines += _queues(status)
+    lines += _parts(status)
     lines += _alarms(status, now)
     lines += _jobs(jobs, now)
     text = "\n".join(cut(clean(line, 400), WIDTH).rstrip() for line in lines) + "\n"
@@ -58,12 +61,12 @@ def _hosts(status: StatusView, now: datetime) -> list[str]:
         return ["HOSTS  none yet", ""]
     rows = [("HOST", "STATE", "BEAT", "CPU", "MEMORY", "DISK", "LOAD", "JOBS")]
     for host in by_pressure(status.hosts):
-        look, beat = glyphs.host(host.state), host.beat
+        look, beat = glyphs.host(host_state(host)), host.beat
         mount, disk = worst_disk(host)
         rows.append(
             (
                 host.name,
-                f"{look.glyph} {host.state}",
+                f"{look.glyph} {host_state(host)}",
                 words.since(host.last_beat, now),
                 f"{beat.cpu * 100:.1f}%",
                 f"{words.share(memory_share(host))} of {words.size(beat.memory_total)}",
@@ -89,18 +92,29 @@ def _counts(status: StatusView) -> list[str]:
 
 
 def _queues(status: StatusView) -> list[str]:
-    rows = [("QUEUE", "READY", "UNACKED", "OLDEST", "CONSUMERS")]
-    for queue in sorted(status.queues, key=lambda queue: queue.name):
-        oldest = words.age(queue.oldest_seconds) if queue.ready else words.ABSENT
-        rows.append(
-            (
-                queue.name,
-                words.count(queue.ready),
-                words.count(queue.unacked),
-                oldest,
-                str(queue.consumers),
-            )
+    rows = [("QUEUE", "READY", "UNACKED", "OLDEST", "CONSUMERS", "DEAD", "STATE")]
+    rows += [
+        (
+            queue.name,
+            words.count(queue.ready),
+            words.count(queue.unacked),
+            plain.oldest(queue),
+            str(queue.consumers),
+            words.count(queue.dead),
+            plain.state(queue, status.at),
         )
+        for queue in sorted(status.queues, key=lambda queue: queue.name)
+    ]
+    return [*_columns(rows), ""]
+
+
+def _parts(status: StatusView) -> list[str]:
+    if not status.parts:
+        return []
+    rows = [("PART", "STATE", "WHERE")]
+    for part in status.parts:
+        where = f"{part.host} {part.pid}" if part.host else ""
+        rows.append((part.name, f"{glyphs.part(part.state).glyph} {part.words}", where))
     return [*_columns(rows), ""]
 
 

@@ -37,6 +37,11 @@ def by_pressure(hosts: Iterable[Host]) -> list[Host]:
     return sorted(hosts, key=lambda host: (-int(pressure(host) * 10), host.name))
 
 
+def host_state(host: Host) -> str:
+    """Its state in a word or two: one that drains and still runs something is not drained yet."""
+    return "draining" if host.beat.draining and host.state == "up" else host.state
+
+
 def is_final(state: str) -> bool:
     """Whether nothing leaves this state; unknown states of a newer server count as moving."""
     return state in {final.value for final in FINAL}

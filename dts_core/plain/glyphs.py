@@ -31,6 +31,7 @@ HOST: Mapping[str, Look] = {
     "up": Look("●", "good"),
     "late": Look("◐", "warn"),
     "lost": Look("○", "bad"),
+    "draining": Look("▽", "warn"),
     "drained": Look("▽", "idle"),
     "silenced": Look("☾", "idle"),
 }
@@ -38,6 +39,12 @@ ALARM: Mapping[str, Look] = {
     "critical": Look("▲", "bad"),
     "warning": Look("▲", "warn"),
     "closed": Look("●", "good"),
+}
+PART: Mapping[str, Look] = {
+    "up": Look("●", "good"),
+    "standby": Look("▽", "idle"),
+    "away": Look("◐", "warn"),
+    "quiet": Look("○", "bad"),
 }
 UNKNOWN = Look("?", "idle")
 
@@ -50,6 +57,11 @@ def job(state: str) -> Look:
 def host(state: str) -> Look:
     """The look of a host's state."""
     return HOST.get(state, UNKNOWN)
+
+
+def part(state: str) -> Look:
+    """The look of the state of a part that runs."""
+    return PART.get(state, UNKNOWN)
 
 
 _ASCII = {

@@ -123,6 +123,14 @@ class AdminWriter:
         await self.refused(caller, collection.name, document.id, op_type, error)
         raise error
 
+    async def record(
+        self, caller: Caller, collection: str, doc_id: str, op_type: str, ops: dict[str, Any]
+    ) -> None:
+        """Record an act that writes no document, durably and before it is done."""
+        operation = self._operation(caller, collection, clean(doc_id, 240), op_type)
+        await self._store.add_operation(msgspec.structs.replace(operation, ops=ops))
+        self._counters.add("dts_admin_writes_total", collection=collection, op=op_type)
+
     async def refused(
         self, caller: Caller, collection: str, doc_id: str, op_type: str, why: DtsError
     ) -> None:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from dts_core.brokers.base import Broker
+from dts_core.brokers.base import JOBS, Broker
 from dts_core.clock import Clock
 from dts_core.errors import DtsError
 from dts_core.services.admin import AdminWriter
 from dts_core.services.builtins import Builtins
 from dts_core.services.counters import Counters
+from dts_core.services.deadletters import DeadLetters
 from dts_core.services.directory import Directory
+from dts_core.services.drains import Drains
 from dts_core.services.events import EventBus
 from dts_core.services.functions import Functions
 from dts_core.services.hosts import Hosts
@@ -22,10 +24,11 @@ from dts_core.services.jobs import JobPorts, Jobs
 from dts_core.services.logs import Logs
 from dts_core.services.namespaces import Namespaces
 from dts_core.services.operations import Operations
+from dts_core.services.parts import Components, Parts
 from dts_core.services.passwords import Passwords
 from dts_core.services.queues import Queues
 from dts_core.services.sessions import Sessions
-from dts_core.services.status import Components, Status
+from dts_core.services.status import Status
 from dts_core.services.stream import StreamHub
 from dts_core.services.targets import Targets
 from dts_core.services.users import Users
@@ -50,6 +53,8 @@ class Services:
     hosts: Hosts
     logs: Logs
     queues: Queues
+    dead_letters: DeadLetters
+    drains: Drains
     status: Status
     stream: StreamHub
     writer: AdminWriter
@@ -64,9 +69,11 @@ class Services:
         """Begin to hear what other parts announce, and to tell followers."""
         await self.bus.start()
         await self.stream.start()
+        await self.queues.start()
         for name, work in (
             ("stream", self.stream.run()),
             ("tokens", self._sweep()),
+            ("drains", self.drains.keep()),
             ("lag", self._measure_lag()),
         ):
             task = asyncio.create_task(work, name=f"services-{name}")
@@ -136,6 +143,7 @@ def build_services(
     components: Components = _nothing,
     plugins: Path | None = None,
     audit_key: bytes = b"",
+    jobs_prefix: str = JOBS,
 ) -> Services:
     """Put the services together; nothing runs yet.
 
@@ -150,6 +158,7 @@ def build_services(
         components: part -> its state in words, for the status; asked anew each time.
         plugins: Folder of the administrator's plugins; None: that of the settings, when there is one.
         audit_key: Key of the hashes that stand for secrets in operations; random when empty.
+        jobs_prefix: With which the names of queues of jobs begin, as configured.
     """
     counters = counters or Counters()
     bus = EventBus(broker, counters)
@@ -173,6 +182,8 @@ def build_services(
         result_max=settings.result_max,
     )
     jobs = Jobs(ports)
+    queues = Queues(store, broker, clock, writer, prefix=jobs_prefix)
+    parts = Parts(store, broker, clock, components)
     return Services(
         jobs=jobs,
         functions=Functions(store, broker, clock, writer, directory, builtins),
@@ -184,8 +195,10 @@ def build_services(
         operations=Operations(store),
         hosts=Hosts(store, clock),
         logs=Logs(store),
-        queues=Queues(broker),
-        status=Status(store, broker, jobs, clock, engine=engine, components=components),
+        queues=queues,
+        dead_letters=DeadLetters(broker, writer),
+        drains=Drains(store, broker, clock, writer),
+        status=Status(store, jobs, queues, parts, clock, engine=engine),
         stream=StreamHub(store, broker, clock, bus, counters),
         writer=writer,
         bus=bus,

@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from dts_core.errors import InvalidInput, NotFound
-from dts_core.model import Function, Namespace, Token, User
+from dts_core.model import Function, HostDrain, Namespace, QueuePause, Token, User
 from dts_core.stores.base import Store
 
-Doc = TypeVar("Doc", User, Namespace, Function, Token)
+Doc = TypeVar("Doc", User, Namespace, Function, Token, QueuePause, HostDrain)
 
 
 class Collection(msgspec.Struct, Generic[Doc], frozen=True, kw_only=True):

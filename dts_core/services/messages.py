@@ -6,6 +6,7 @@ from typing import Final
 
 from dts_core import codec
 from dts_core.brokers.base import (
+    CONTROL,
     EVENTS,
     JOBS,
     Broker,
@@ -14,7 +15,7 @@ from dts_core.brokers.base import (
     QueueKind,
     QueueSpec,
 )
-from dts_core.model import RESULT_MAX, Change, Changes, Job, JobMessage
+from dts_core.model import RESULT_MAX, Change, Changes, Control, Job, JobMessage
 
 CHANGES_MAX: Final = 1000
 """Most changes in one message."""
@@ -65,7 +66,21 @@ def job_message(
 async def declare_queues(broker: Broker, jobs: Sequence[Job]) -> None:
     """Have the queues of these jobs: one host's own may not have been declared since the broker started."""
     for queue in sorted({job.queue for job in jobs}):
-        await broker.declare(QueueSpec(JOBS + queue, QueueKind.WORK, claimed=True))
+        await broker.declare(jobs_queue(queue))
+
+
+def jobs_queue(queue: str) -> QueueSpec:
+    """The queue that jobs name `queue`."""
+    return QueueSpec(JOBS + queue, QueueKind.WORK, claimed=True)
+
+
+async def send_order(broker: Broker, order: Control) -> None:
+    """Give every worker an order; the fanout may lose it.
+
+    Raises:
+        BrokerUnavailable: It was not sent.
+    """
+    await broker.fanout(CONTROL, Message(codec.encode(order), type=type(order).__name__))
 
 
 async def publish_changes(broker: Broker, changes: Sequence[Change], *, at: datetime) -> None:

@@ -1,33 +1,169 @@
-"""What stands in the queues."""
+"""What stands in the queues; pausing them, which lasts until they are resumed, whatever is started anew meanwhile."""
 
-from dts_core.brokers.base import Broker
-from dts_core.views import DeadLetterList, DeadLetterView, QueueList
+import asyncio
+import logging
+from typing import Final
+
+import msgspec
+
+from dts_core.brokers.base import JOBS, Broker
+from dts_core.clock import Clock
+from dts_core.errors import BrokerError, DtsError, Forbidden, InvalidInput, NotFound
+from dts_core.model import Pauses, QueuePause
+from dts_core.services.access import DTS, Caller
+from dts_core.services.admin import AdminWriter
+from dts_core.services.documents import Collection
+from dts_core.services.messages import jobs_queue, send_order
+from dts_core.services.rates import Rates
+from dts_core.stores.base import Store
+from dts_core.text import clean
+from dts_core.views import QueueChange, QueueList, QueueView
+
+QUEUES: Final = Collection[QueuePause](
+    name="queues", one="paused queue", kind=QueuePause, fields={}
+)
+PAGE: Final = 500
+_log = logging.getLogger(__name__)
+
+
+async def find_pauses(store: Store) -> list[QueuePause]:
+    """Every queue that is paused, by name."""
+    found: list[QueuePause] = []
+    after = ""
+    while True:
+        page, after = await QUEUES.page(store, after=after, limit=PAGE)
+        found += page
+        if not after:
+            return found
+
+
+async def paused_queues(store: Store) -> list[str]:
+    """The queues of jobs that are paused, by name, without the prefix; what `Pauses` says."""
+    return [each.id for each in await find_pauses(store)]
+
+
+async def announce_pauses(store: Store, broker: Broker) -> None:
+    """Tell every worker which queues are paused, all of them.
+
+    Raises:
+        DtsError: Store or broker are away.
+    """
+    await send_order(broker, Pauses(await paused_queues(store)))
 
 
 class Queues:
-    """The broker's queues and what was given up there."""
+    """The broker's queues.
 
-    def __init__(self, broker: Broker) -> None:
+    Args:
+        store: Keeps what is paused.
+        broker: Whose queues.
+        clock: For the time of a pause, and for rates.
+        writer: Writes pauses with their operations.
+        prefix: With which the names of queues of jobs begin, as configured.
+    """
+
+    def __init__(
+        self, store: Store, broker: Broker, clock: Clock, writer: AdminWriter, *, prefix: str = JOBS
+    ) -> None:
+        self._store = store
         self._broker = broker
+        self._clock = clock
+        self._writer = writer
+        self._prefix = prefix
+        self._rates = Rates(clock)
+
+    async def start(self) -> None:
+        """Pause again what was paused; what cannot be done now is done by the next announcement."""
+        try:
+            for queue in await paused_queues(self._store):
+                await self._broker.declare(jobs_queue(queue))
+                await self._broker.pause(JOBS + queue)
+            await announce_pauses(self._store, self._broker)
+        except DtsError as error:
+            _log.warning("paused queues are announced later: %s", error)
 
     async def all(self) -> QueueList:
-        """Every declared queue by name."""
-        return QueueList(items=await self._broker.stats())
+        """Every declared queue by name, with its rates.
 
-    async def dead_letters(self, *, limit: int, before: int) -> DeadLetterList:
-        """The newest first, without their bodies; `before` a seq pages on."""
-        found = await self._broker.dead_letters(limit=limit, before=before)
-        return DeadLetterList(
-            items=[
-                DeadLetterView(
-                    seq=each.seq,
-                    queue=each.queue,
-                    died=each.died,
-                    reason=each.reason,
-                    type=each.message.type,
-                    message_id=each.message.message_id,
-                    size=len(each.message.body),
-                )
-                for each in found
-            ]
-        )
+        Raises:
+            BrokerUnavailable: The broker does not answer.
+        """
+        stats, pauses = await asyncio.gather(self._broker.stats(), find_pauses(self._store))
+        rates = self._rates.take(stats)
+        paused = {self._prefix + each.id: each for each in pauses}
+        views = []
+        for each in stats:
+            fields = msgspec.structs.asdict(each)
+            if (rate := rates.get(each.name)) is not None:
+                fields |= {
+                    "published_rate": rate.published,
+                    "delivered_rate": rate.delivered,
+                    "acked_rate": rate.acked,
+                }
+            if (pause := paused.get(each.name)) is not None:
+                fields |= {"paused": True, "paused_by": pause.by, "paused_at": pause.at}
+            views.append(QueueView(**fields))
+        return QueueList(items=views)
+
+    async def pause(self, caller: Caller, name: str) -> QueueChange:
+        """Have a queue of jobs hand nothing out until it is resumed; what runs goes on.
+
+        Raises:
+            NotFound: There is no such queue.
+            InvalidInput: It is no queue of jobs.
+            Forbidden: The queue of the control side's own jobs, and no administrator.
+        """
+        queue = await self._queue(caller, name, "pause")
+        before = await QUEUES.find(self._store, queue)
+        if before is None:
+            made = QueuePause(id=queue, by=caller.user, at=self._clock.now())
+            await self._writer.write(caller, QUEUES, None, made, op_type="pause")
+        await self._apply(queue, paused=True)
+        return QueueChange(name=self._prefix + queue, paused=True, changed=before is None)
+
+    async def resume(self, caller: Caller, name: str) -> QueueChange:
+        """Have it hand out again. One that is not paused stays as it is.
+
+        Raises:
+            NotFound: There is no such queue.
+            InvalidInput: It is no queue of jobs.
+            Forbidden: The queue of the control side's own jobs, and no administrator.
+        """
+        queue = await self._queue(caller, name, "resume")
+        before = await QUEUES.find(self._store, queue)
+        if before is not None:
+            await self._writer.write(caller, QUEUES, before, None, op_type="resume")
+        await self._apply(queue, paused=False)
+        return QueueChange(name=self._prefix + queue, paused=False, changed=before is not None)
+
+    async def _queue(self, caller: Caller, name: str, op_type: str) -> str:
+        """The queue as jobs name it, of a name as it is listed or as jobs name it."""
+        known = {each.name for each in await self._broker.stats()}
+        if name in known and not name.startswith(self._prefix):
+            raise InvalidInput(
+                f"{clean(name, 120)} is no queue of jobs: the control side needs it.",
+                advice=f"Pause one whose name begins with {self._prefix}",
+            )
+        queue = name.removeprefix(self._prefix)
+        is_known = self._prefix + queue in known
+        if not is_known and await QUEUES.find(self._store, queue[:240]) is None:
+            raise NotFound(
+                f"there is no queue {clean(name, 120)!r}.", advice="See `dts queues list`."
+            )
+        if queue == DTS and not caller.is_admin:
+            error = Forbidden(
+                f"user {caller.user} may not {op_type} {name}: role admin is missing.",
+                advice="Ask an administrator.",
+            )
+            await self._writer.refused(caller, QUEUES.name, queue, op_type, error)
+            raise error
+        return queue
+
+    async def _apply(self, queue: str, *, paused: bool) -> None:
+        """What is written counts; a broker that is away is told by the next announcement."""
+        try:
+            await self._broker.declare(jobs_queue(queue))
+            await (self._broker.pause if paused else self._broker.resume)(JOBS + queue)
+            await announce_pauses(self._store, self._broker)
+        except BrokerError as error:
+            _log.warning("the pause of %s is announced later: %s", queue, error)

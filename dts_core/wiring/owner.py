@@ -99,6 +99,7 @@ async def open_owner(
             components=components,
             plugins=plugins,
             audit_key=await asyncio.to_thread(audit_key, folder),
+            jobs_prefix=f"{settings.broker.mq.jobs}.",
         )
         await services.start()
         stack.push_async_callback(services.stop)

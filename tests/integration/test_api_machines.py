@@ -51,9 +51,8 @@ async def test_a_store_that_hangs_is_not_ready(
     async def hangs() -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(server.services.status, "_store", server.store)
     monkeypatch.setattr(server.store, "ping", hangs)
-    monkeypatch.setattr("dts_core.services.status.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("dts_core.services.parts.PROBE_SECONDS", 0.05)
     assert (await server.http.get("/health/ready")).status_code == 503
 
 

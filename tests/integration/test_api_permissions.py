@@ -53,6 +53,13 @@ ALLOWED: dict[tuple[str, str], Row] = {
     ("GET", "/logs"): (200, {}),
     ("GET", "/queues"): (200, {}),
     ("GET", "/queues/dead-letters"): (200, {}),
+    ("GET", "/queues/dead-letters/{seq}"): (404, {}),
+    ("POST", "/queues/dead-letters/send-again"): (200, {"json": {"seqs": [1]}}),
+    ("POST", "/queues/dead-letters/discard"): (200, {"json": {"queue": "jobs.default"}}),
+    ("POST", "/queues/{name}/pause"): (200, {}),
+    ("POST", "/queues/{name}/resume"): (200, {}),
+    ("POST", "/hosts/{name}/drain"): (404, {}),
+    ("POST", "/hosts/{name}/undrain"): (404, {}),
     ("GET", "/status"): (200, {}),
     ("GET", "/stream"): (422, {"params": {"topics": "nothing"}}),
     ("GET", "/health/live"): (200, {}),
@@ -79,6 +86,7 @@ def concrete(path: str, job: str) -> str:
     if path.startswith("/jobs/"):
         return path.replace("{id}", job)
     known = {"namespace": "sample", "name": "noop" if "functions" in path else "h1"}
+    known |= {"seq": "1", "name": "default"} if path.startswith("/queues/") else {}
     known["id"] = "sample" if "namespace" in path else "ann"
     return re.sub(r"\{(\w+)\}", lambda match: known[match[1]], path)
 

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from dts_core.clients import AdminClient
-from dts_core.model import Alarm, Disk, Heartbeat, Host, JobCounts, JobError, Parameter, QueueStats
+from dts_core.model import Alarm, Disk, Heartbeat, Host, JobCounts, JobError, Parameter
 from dts_core.views import (
     FunctionPage,
     FunctionView,
@@ -19,6 +19,7 @@ from dts_core.views import (
     JobView,
     LogLine,
     LogPage,
+    QueueView,
     SamplePoint,
     SessionView,
     SourceView,
@@ -232,8 +233,8 @@ class FakeServer(httpx.AsyncBaseTransport):
             make_line(number, level=(20, 20, 30, 40)[number % 4]) for number in range(1, 301)
         ]
         self.queues = [
-            QueueStats(name="jobs.default", ready=204, unacked=3, consumers=2, oldest_seconds=12.0),
-            QueueStats(name="results", ready=0, unacked=0, consumers=1),
+            QueueView(name="jobs.default", ready=204, unacked=3, consumers=2, oldest_seconds=12.0),
+            QueueView(name="results", ready=0, unacked=0, consumers=1),
         ]
         self.alarms = [
             Alarm(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from dts_core.model import JobError, QueueStats
+from dts_core.model import JobError
+from dts_core.views import QueueView
 from dts_tui.app import Console
 from tests.tui.fake_server import FakeServer, make_function, make_host, make_job, make_line
 
@@ -59,7 +60,7 @@ def server(hostile: bool) -> FakeServer:
     fake.functions.append(make_function("sample/wordcount"))
     fake.sources["sample/wordcount"] = '"""' + all_of + '"""\n'
     fake.queues = [
-        QueueStats(name=f"jobs.{text}", ready=1, unacked=0, consumers=0) for text in texts
+        QueueView(name=f"jobs.{text}", ready=1, unacked=0, consumers=0) for text in texts
     ]
     return fake
 

@@ -1,0 +1,56 @@
+"""Queues and dead letters in words; for the command line and the console."""
+
+from datetime import datetime
+from typing import Final
+
+from dts_core.plain import words
+from dts_core.views import DeadLetterDetail, QueueView
+
+NO_DRAG: Final = 0.05
+"""Rates below this are none."""
+
+
+def rate(value: float | None) -> str:
+    """Messages per second in a few characters; a dash while it is not known."""
+    if value is None:
+        return words.ABSENT
+    if value < NO_DRAG:
+        return "0"
+    return f"{value:.1f}" if value < 9.95 else words.short_count(value)
+
+
+def oldest(queue: QueueView) -> str:
+    """How long the oldest message has waited."""
+    return words.age(queue.oldest_seconds) if queue.ready else words.ABSENT
+
+
+def state(queue: QueueView, now: datetime) -> str:
+    """Whether it hands out, and if not, why."""
+    if queue.paused:
+        by = f" by {queue.paused_by}" if queue.paused_by else ""
+        since = f" {words.since(queue.paused_at, now)} ago" if queue.paused_at else ""
+        return f"paused{by}{since}"
+    if queue.ready and not queue.consumers:
+        return "nobody takes"
+    return "open"
+
+
+def dead_facts(letter: DeadLetterDetail) -> list[tuple[str, str]]:
+    """Everything but the body: (what, value); empty ones are left out."""
+    facts = [
+        ("number", str(letter.seq)),
+        ("queue", letter.queue),
+        ("died", words.instant(letter.died)),
+        ("reason", letter.reason),
+        ("type", letter.type),
+        ("message", letter.message_id),
+        ("correlation", letter.correlation_id),
+        ("reply to", letter.reply_to),
+        ("priority", str(letter.priority or "")),
+        ("published", words.instant(letter.published) if letter.published else ""),
+        ("from", " ".join(filter(None, (letter.app_id, letter.user_id)))),
+        ("content", " ".join(filter(None, (letter.content_type, letter.content_encoding)))),
+        *((f"header {name}", value) for name, value in sorted(letter.headers.items())),
+        ("size", words.size(letter.size)),
+    ]
+    return [(name, value) for name, value in facts if value]

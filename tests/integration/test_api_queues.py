@@ -1,0 +1,310 @@
+"""Operating over HTTP: pauses that last, dead letters, drained hosts; each an operation."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from dts_core import codec
+from dts_core.brokers.base import CONTROL, Message, Outgoing
+from dts_core.errors import BrokerUnavailable
+from dts_core.model import Control, Drain, Heartbeat, Host, Pauses
+from dts_core.services.drains import UNDRAIN_SECONDS
+from dts_core.services.queues import paused_queues
+from dts_core.testing import ManualClock, wait_until
+from tests.support.server import Server, serve
+from tests.support.taking import Taker, outgoing
+
+HOSTILE = "\x1b]52;c;aGFjaw==\x07\u202e[red]"
+
+
+@pytest.fixture
+async def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def server(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Server]:
+    async with serve(tmp_path, clock=clock) as made:
+        await made.namespace()
+        await made.function()
+        yield made
+
+
+async def hear(server: Server) -> list[Control]:
+    """The orders that workers get from now on."""
+    orders: list[Control] = []
+    kind: Any = Control
+    await server.broker.subscribe(
+        CONTROL, lambda message: orders.append(codec.decode(message.body, kind))
+    )
+    return orders
+
+
+async def queue(server: Server, name: str = "jobs.default") -> dict[str, Any]:
+    items = (await server.call("GET", "/queues")).json()["items"]
+    found: dict[str, Any] = next(each for each in items if each["name"] == name)
+    return found
+
+
+async def operations(server: Server, collection: str) -> list[tuple[str, str, str, bool]]:
+    page = await server.call("GET", "/admin/operations", params={"collection": collection})
+    return [
+        (each["operator"], each["op_type"], each["doc_id"], bool(each["refused"]))
+        for each in page.json()["items"]
+    ]
+
+
+async def bury(server: Server, *ids: str, reason: str = "garbage", body: bytes = b"x") -> list[int]:
+    """Dead letters of `results`; their numbers, oldest first."""
+    before = {each.seq for each in await server.broker.dead_letters(limit=500)}
+    taker = await Taker.on(server.broker, "results")
+    await server.broker.publish([Outgoing("results", Message(body, "T", each)) for each in ids])
+    await taker.has(len(ids))
+    taker.nack(requeue=False, reason=reason)
+    await taker.close()
+    found = [each.seq for each in await server.broker.dead_letters(limit=500)]
+    return sorted(set(found) - before)
+
+
+async def test_a_pause_is_told_and_kept_and_on_record(server: Server) -> None:
+    """Workers hear the whole list, nothing is handed out, the list says who paused; twice changes nothing."""
+    orders = await hear(server)
+    for changed in (True, False):
+        answer = await server.call("POST", "/queues/jobs.default/pause", "operator")
+        assert answer.json() == {"name": "jobs.default", "paused": True, "changed": changed}
+    await wait_until(lambda: orders == [Pauses(["default"]), Pauses(["default"])])
+    assert await paused_queues(server.store) == ["default"]
+    taker = await Taker.on(server.broker, "jobs.default")
+    await server.call("POST", "/jobs", json={"function": "sample/noop"})
+    shown = await queue(server)
+    assert (shown["paused"], shown["paused_by"], shown["ready"]) == (True, "operator", 1)
+    assert taker.deliveries == []
+    answer = await server.call("POST", "/queues/default/resume", "operator")
+    assert answer.json()["changed"]
+    await taker.has(1)
+    await wait_until(lambda: orders[-1] == Pauses([]))
+    assert (await queue(server))["paused_by"] == ""
+    assert await operations(server, "queues") == [
+        ("operator", "resume", "default", False),
+        ("operator", "pause", "default", False),
+    ]
+
+
+async def test_a_restart_keeps_a_pause(tmp_path: Path) -> None:
+    """What was paused, also a queue that nobody has declared yet, is paused before anything is handed out."""
+    async with serve(tmp_path) as first:
+        await first.namespace()
+        await first.function()
+        await first.call("POST", "/jobs", json={"function": "sample/noop", "queue": "slow"})
+        assert (await first.call("POST", "/queues/slow/pause")).status_code == 200
+    async with serve(tmp_path) as second:
+        taker = await Taker.on(second.broker, "jobs.slow")
+        shown = next(each for each in await second.broker.stats() if each.name == "jobs.slow")
+        assert (shown.paused, shown.ready) == (True, 1)
+        assert taker.deliveries == []
+        token = await second.issue("root")
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await second.http.post("/queues/jobs.slow/resume", headers=headers)
+        assert answer.json()["changed"]
+        await taker.has(1)
+
+
+async def test_only_queues_of_jobs_are_paused(server: Server) -> None:
+    """The control side's own queues stay open; the trusted one is an administrator's; the attempt is recorded."""
+    answer = await server.call("POST", "/queues/results/pause")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    for name in ("nothing", "jobs.nothing", "x" * 5000, HOSTILE):
+        answer = await server.call("POST", f"/queues/{quote(name)}/pause")
+        assert answer.status_code == 404, name
+        assert "\x1b" not in answer.json()["detail"]
+    assert (await server.call("POST", "/queues/dts/pause", "operator")).status_code == 403
+    assert (await server.call("POST", "/queues/jobs.dts/pause", "admin")).status_code == 200
+    assert (await server.call("POST", "/queues/jobs.dts/resume", "submitter")).status_code == 403
+    assert await operations(server, "queues") == [
+        ("submitter", "resume", "jobs.dts", True),
+        ("admin", "pause", "dts", False),
+        ("operator", "pause", "dts", True),
+    ]
+
+
+async def test_a_pause_stands_while_the_broker_is_away(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wish is written; the next announcement says it."""
+
+    async def away(*_: object) -> None:
+        raise BrokerUnavailable("gone")
+
+    monkeypatch.setattr(server.broker, "fanout", away)
+    assert (await server.call("POST", "/queues/default/pause")).json()["changed"]
+    assert await paused_queues(server.store) == ["default"]
+
+
+async def test_rates_are_per_second_between_two_looks(server: Server, clock: ManualClock) -> None:
+    """Null at first, then published, delivered and acked over the time between; an old look counts no more."""
+    assert (await queue(server))["published_rate"] is None
+    taker = await Taker.on(server.broker, "results", acks=True)
+    await server.broker.publish(outgoing("results", [f"m{number}" for number in range(20)]))
+    await taker.has(20)
+    clock.advance(2)
+    shown = await queue(server, "results")
+    rates = [shown[f"{name}_rate"] for name in ("published", "delivered", "acked")]
+    assert rates == [10.0, 10.0, 10.0]
+    clock.advance(60)
+    assert (await queue(server, "results"))["published_rate"] is None
+
+
+async def test_dead_letters_are_shown_and_dealt_with(server: Server) -> None:
+    """Each act hits exactly what is named, says how many there were, and is an operation."""
+    first, second, third = await bury(server, "a", "b", "c")
+    shown = (await server.call("GET", f"/queues/dead-letters/{second}")).json()
+    assert (shown["message_id"], shown["queue"], shown["reason"]) == ("b", "results", "garbage")
+    assert (shown["body"], shown["body_kind"]) == ("x", "text")
+    page = (await server.call("GET", "/queues/dead-letters", params={"limit": 2})).json()
+    assert [each["seq"] for each in page["items"]] == [third, second]
+    page = await server.call("GET", "/queues/dead-letters", params={"before": page["next"]})
+    assert [each["seq"] for each in page.json()["items"]] == [first]
+    answer = await server.call(
+        "POST", "/queues/dead-letters/send-again", "operator", json={"seqs": [first, 10**9]}
+    )
+    assert answer.json() == {"count": 1, "more": False}
+    taker = await (await Taker.on(server.broker, "results")).has(1)
+    assert taker.ids == ["a"]
+    answer = await server.call("POST", "/queues/dead-letters/discard", json={"seqs": [second]})
+    assert answer.json()["count"] == 1
+    answer = await server.call("POST", "/queues/dead-letters/discard", json={"queue": "results"})
+    assert answer.json() == {"count": 1, "more": False}
+    assert (await server.call("GET", "/queues/dead-letters")).json()["items"] == []
+    assert await operations(server, "dead_letters") == [
+        ("root", "discard", "results", False),
+        ("root", "discard", str(second), False),
+        ("operator", "send_again", f"{first}-{10**9}", False),
+    ]
+
+
+async def test_the_body_of_a_dead_job_is_its_namespaces(server: Server) -> None:
+    """An operator who is no member sees that it died and why, not its arguments; what is no job an admin alone sees."""
+    await server.namespace("closed", ann="submitter")
+    await server.function("closed/add", "def main(secret: str) -> None:\n    pass\n")
+    body = {"function": "closed/add", "kwargs": {"secret": "hunter2"}}
+    assert (await server.call("POST", "/jobs", "ann", json=body)).status_code == 201
+    taker = await (await Taker.on(server.broker, "jobs.default")).has(1)
+    taker.nack(requeue=False, reason="no")
+    (other,) = await bury(server, "r1", body=b"\xff\xfe\x00")
+    letters = (await server.call("GET", "/queues/dead-letters", "operator")).json()["items"]
+    seq = next(each["seq"] for each in letters if each["queue"] == "jobs.default")
+    hidden = await server.call("GET", f"/queues/dead-letters/{seq}", "operator")
+    assert hidden.json()["body_kind"] == "hidden"
+    assert "hunter2" not in hidden.text
+    open_to_all = (await server.call("GET", f"/queues/dead-letters/{seq}", "admin")).json()
+    assert '"secret": "hunter2"' in open_to_all["body"]
+    raw = (await server.call("GET", f"/queues/dead-letters/{other}", "operator")).json()
+    assert raw["body_kind"] == "hidden"
+    raw = (await server.call("GET", f"/queues/dead-letters/{other}", "admin")).json()
+    assert (raw["body_kind"], raw["body"]) == ("bytes", "fffe00")
+
+
+async def test_long_and_hostile_dead_letters_are_bounded(server: Server) -> None:
+    """A body of megabytes is cut; text is handed on as it is, as JSON, and never breaks the answer."""
+    (long,) = await bury(server, HOSTILE, reason=HOSTILE, body=b"a" * (3 << 20))
+    shown = (await server.call("GET", f"/queues/dead-letters/{long}")).json()
+    assert (len(shown["body"]), shown["truncated"], shown["size"]) == (64 << 10, True, 3 << 20)
+    assert "\x1b" not in shown["reason"]
+    deep = codec.encode([[[[HOSTILE]]]])
+    (nested,) = await bury(server, "n", body=deep)
+    shown = (await server.call("GET", f"/queues/dead-letters/{nested}")).json()
+    assert shown["body_kind"] == "message"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("send-again", {}),
+        ("send-again", {"seqs": []}),
+        ("send-again", {"seqs": [0]}),
+        ("send-again", {"seqs": [-1]}),
+        ("send-again", {"seqs": ["1"]}),
+        ("send-again", {"seqs": [1 << 63]}),
+        ("send-again", {"seqs": list(range(1, 502))}),
+        ("send-again", {"seqs": [1], "queue": "x"}),
+        ("discard", {}),
+        ("discard", {"seqs": [1], "queue": "results"}),
+        ("discard", {"queue": "x" * 301}),
+        ("discard", {"queue": 7}),
+    ],
+)
+async def test_bad_choices_of_dead_letters_are_refused(
+    server: Server, path: str, body: dict[str, Any]
+) -> None:
+    """A clear 4xx that changes nothing."""
+    seqs = await bury(server, "a")
+    answer = await server.call("POST", f"/queues/dead-letters/{path}", json=body)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["code"] == "invalid"
+    assert [each.seq for each in await server.broker.dead_letters()] == seqs
+
+
+@pytest.mark.parametrize("seq", ["0", "-1", "x", "1.5", "9" * 30, "١"])
+async def test_numbers_that_no_dead_letter_has_are_not_found(server: Server, seq: str) -> None:
+    """Whatever stands in the path."""
+    assert (await server.call("GET", f"/queues/dead-letters/{seq}")).status_code == 404
+
+
+def beating(name: str, clock: ManualClock, *, draining: bool = False) -> Host:
+    beat = Heartbeat(
+        host=name, worker="w", boot_id="b", sequence=1, at=clock.now(), interval_seconds=2.0,
+        draining=draining,
+    )  # fmt: skip
+    return Host(name=name, state="up", first_seen=clock.now(), last_beat=clock.now(), beat=beat)
+
+
+async def test_a_host_is_drained_until_it_is_told_otherwise(
+    server: Server, clock: ManualClock
+) -> None:
+    """The order goes out at once, and again while the host does something else; each wish is an operation."""
+    orders = await hear(server)
+    await server.store.save_hosts([beating("web-1", clock)])
+    answer = await server.call("POST", "/hosts/web-1/drain", "operator")
+    assert answer.json() == {"host": "web-1", "draining": True, "changed": True}
+    assert not (await server.call("POST", "/hosts/web-1/drain", "operator")).json()["changed"]
+    await wait_until(lambda: len(orders) == 2)
+    await server.services.drains.look()
+    await wait_until(lambda: orders == [Drain("web-1")] * 3)
+    await server.store.save_hosts([beating("web-1", clock, draining=True)])
+    await server.services.drains.look()
+    assert (await server.call("POST", "/hosts/web-1/undrain", "operator")).json()["changed"]
+    await server.services.drains.look()
+    await wait_until(lambda: orders[3:] == [Drain("web-1", on=False)] * 2)
+    clock.advance(UNDRAIN_SECONDS + 1)
+    await server.services.drains.look()  # it may drain because it stops
+    assert len(orders) == 5
+    assert (await server.call("POST", f"/hosts/{quote(HOSTILE)}/drain")).status_code == 404
+    assert await operations(server, "drains") == [
+        ("operator", "undrain", "web-1", False),
+        ("operator", "drain", "web-1", False),
+    ]
+
+
+async def test_the_status_says_how_every_part_is(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Store and broker are asked each time; a broker that is away is said, and the rest is still shown."""
+    told = (await server.call("GET", "/status")).json()
+    parts = {each["name"]: each for each in told["parts"]}
+    assert parts["store"]["state"] == parts["broker"]["state"] == parts["server"]["state"] == "up"
+    assert parts["broker"]["words"].startswith("up, answers in ")
+    assert {each["name"] for each in told["queues"]} >= {"jobs.default", "results"}
+
+    async def away() -> None:
+        raise BrokerUnavailable(f"connection refused {HOSTILE}")
+
+    monkeypatch.setattr(server.broker, "stats", away)
+    told = (await server.call("GET", "/status")).json()
+    parts = {each["name"]: each for each in told["parts"]}
+    assert parts["broker"]["state"] == "away"
+    assert "connection refused" in parts["broker"]["words"]
+    assert "\x1b" not in parts["broker"]["words"]
+    assert told["queues"] == []
