@@ -3,14 +3,17 @@
 Instants are integer microseconds since 1970 UTC. `seq` grows with `created` (a clock stepped back does not take
 `created` back), so a page by time is a page by rowid. `counters` and `tallies` change in the same transaction as the
 jobs they count: the figures are exact at any moment and cost nothing to load. `blobs` are sources of functions. A
-result too large for its job's row is an upload, which jobs.blob refers to.
+result too large for its job's row is an upload, which jobs.blob refers to. `jobs.owed` is when a job was queued whose
+message another broker has not confirmed yet. `letters` are the dead letters of such a broker; `dead_letters` are those
+of the embedded one.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from dts_core.sqlite import Connection
 
-SCHEMA = """
+SCHEMA_1: Final = """
 CREATE TABLE messages(
   seq INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, priority INTEGER NOT NULL, published INTEGER NOT NULL,
   deliveries INTEGER NOT NULL DEFAULT 0, message BLOB NOT NULL);
@@ -81,4 +84,20 @@ CREATE INDEX logs_host ON logs(host);
 CREATE INDEX logs_loud ON logs(seq) WHERE level>=30;
 """
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+_ADDED_IN_2: Final = """
+ALTER TABLE jobs ADD COLUMN owed INTEGER;
+CREATE INDEX jobs_owed ON jobs(owed) WHERE owed IS NOT NULL;
+CREATE TABLE letters(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, queue TEXT NOT NULL, doc BLOB NOT NULL);
+CREATE TABLE roles(role TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE parts(id TEXT PRIMARY KEY, name TEXT NOT NULL, seen INTEGER NOT NULL, doc BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+SCHEMA: Final = SCHEMA_1 + _ADDED_IN_2
+
+
+def _to_2(connection: Connection) -> None:
+    connection.execute(_ADDED_IN_2)
+
+
+MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2}

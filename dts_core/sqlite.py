@@ -301,7 +301,7 @@ class OwnerLock:
             self._file = -1
 
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 Migrations = Mapping[int, Callable[[Connection], None]]
 
 

@@ -108,7 +108,10 @@ class JobStore(Protocol):
         ...
 
     async def pending_jobs(self, before: datetime, *, limit: int = 500) -> list[Job]:
-        """Pending jobs created before `before`: their publication was cut off."""
+        """Jobs whose publication was cut off before: pending ones, and queued ones that owe their message.
+
+        A pending one counts from its creation, one that owes its message (see OutboxStore) from when it was queued.
+        """
         ...
 
     async def next_due(self) -> datetime | None:
@@ -184,6 +187,30 @@ class Intake(Protocol):
         self, transitions: Sequence[Transition], messages: Sequence[Outgoing]
     ) -> list[Outcome]:
         """Apply transitions and publish messages[i] where transitions[i] led to `queued`; durable."""
+        ...
+
+
+class OutboxStore(JobStore, Protocol):
+    """What an intake needs of a store whose broker keeps messages elsewhere: to know which ones are still owed."""
+
+    async def accept_jobs(
+        self, jobs: Sequence[Job], key: IdempotencyKey | None = None
+    ) -> list[str] | None:
+        """Add new jobs together with the key that they are accepted under, durable; None.
+
+        When the key was used before with the same digest: the ids accepted then, each of which is kept by now.
+
+        Raises:
+            Conflict: `key` was used before for another request; nothing is kept.
+        """
+        ...
+
+    async def apply_owing(self, transitions: Sequence[Transition]) -> list[Outcome]:
+        """As `apply`, durable; each job that is led to `queued` owes its message from `at` on, in the same write."""
+        ...
+
+    async def settle_jobs(self, job_ids: Sequence[str]) -> None:
+        """The messages of these jobs are confirmed: they owe none."""
         ...
 
 
@@ -313,7 +340,7 @@ class DeadLetterStore(Protocol):
         ...
 
     async def count_dead(self) -> dict[str, int]:
-        """queue -> how many came from it and are kept."""
+        """Queue -> how many came from it and are kept."""
         ...
 
 
@@ -340,7 +367,7 @@ class RoleStore(Protocol):
         ...
 
 
-class Store(JobStore, DocumentStore, HostStore, LogStore, DeadLetterStore, RoleStore, Protocol):
+class Store(OutboxStore, DocumentStore, HostStore, LogStore, DeadLetterStore, RoleStore, Protocol):
     """All of it, with its life."""
 
     async def ping(self) -> None:

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from dts_core.model import LogQuery, LogRecord
+from dts_core.stores import limits
 from dts_core.stores.base import Store
-from dts_core.stores.embedded import logs
 from dts_core.testing import START
 
 
@@ -77,7 +77,7 @@ async def test_a_query_looks_at_a_bounded_number_of_records(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What lies beyond the look is not found, in either direction."""
-    monkeypatch.setattr(logs, "LOOK", 5)
+    monkeypatch.setattr(limits, "LOOK", 5)
     kept = await store.add_logs([record("needle" if at in (0, 9) else "hay") for at in range(10)])
     assert await texts(store, text="needle") == ["needle"]
     assert [each.seq for each in await store.find_logs(LogQuery(text="needle"))] == [kept[9].seq]

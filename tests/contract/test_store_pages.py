@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from dts_core.errors import InvalidInput
 from dts_core.model import Job, JobError, JobQuery
 from dts_core.states import JobEvent, JobState
+from dts_core.stores import limits
 from dts_core.stores.base import Store
-from dts_core.stores.embedded import pages
 from dts_core.testing import START
 from tests.support.jobs import make_job, move
 
@@ -92,8 +92,8 @@ async def test_every_combination_of_filters_finds_exactly_what_matches(
     store: Store, newest_first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All pairs and triples of filters, in both orders, over pages with bounded looks."""
-    monkeypatch.setattr(pages, "WINDOW", 40)
-    monkeypatch.setattr(pages, "TEXT_WINDOW", 40)
+    monkeypatch.setattr(limits, "WINDOW", 40)
+    monkeypatch.setattr(limits, "TEXT_WINDOW", 40)
     jobs = crowd()
     await store.insert_jobs(jobs)
     for count in (0, 1, 2, 3):
@@ -137,7 +137,7 @@ async def test_a_page_of_large_jobs_is_short_and_goes_on(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bytes bound a page as well as the limit does; every job is still found once."""
-    monkeypatch.setattr(pages, "PAGE_BYTES", 25_000)
+    monkeypatch.setattr(limits, "PAGE_BYTES", 25_000)
     jobs = [make_job(id=f"J{at}", args=b"[" + b"1" * 10_000 + b"]") for at in range(7)]
     await store.insert_jobs(jobs)
     page = await store.find_jobs(JobQuery())
@@ -171,7 +171,7 @@ async def test_only_the_newest_jobs_are_searched_for_a_text(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A text that only an old job holds is not found: the look is bounded."""
-    monkeypatch.setattr(pages, "TEXT_NEWEST", 10)
+    monkeypatch.setattr(limits, "TEXT_NEWEST", 10)
     await store.insert_jobs([make_job(id=f"J{at:02}") for at in range(20)])
     assert await collect(store, JobQuery(text="J0")) == []
     assert await collect(store, JobQuery(text="J1")) == [f"J{at}" for at in range(19, 9, -1)]

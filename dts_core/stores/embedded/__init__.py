@@ -8,12 +8,14 @@ from dts_core.stores.embedded.documents import Documents
 from dts_core.stores.embedded.hosts import Hosts
 from dts_core.stores.embedded.intake import EmbeddedIntake
 from dts_core.stores.embedded.jobs import Jobs
+from dts_core.stores.embedded.letters import Letters
 from dts_core.stores.embedded.logs import Logs
+from dts_core.stores.embedded.roles import Roles
 
 __all__ = ["EmbeddedIntake", "EmbeddedStore"]
 
 
-class EmbeddedStore(Jobs, Documents, Hosts, Logs):
+class EmbeddedStore(Jobs, Documents, Hosts, Logs, Letters, Roles):
     """The Store over an open file whose schema is this version's."""
 
     def __init__(self, database: Database, clock: Clock) -> None:

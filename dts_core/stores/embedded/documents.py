@@ -9,9 +9,9 @@ from dts_core.errors import Conflict, NotFound
 from dts_core.model import Operation
 from dts_core.sqlite import Connection, one_row
 from dts_core.stores.embedded.base import Part
-from dts_core.stores.embedded.rows import micros
+from dts_core.stores.fields import micros
+from dts_core.stores.limits import DOCUMENTS_MAX
 
-LIMIT_MAX: Final = 1000
 _LAST: Final = "\U0010ffff"
 _encoder = msgspec.msgpack.Encoder()
 _operation = msgspec.msgpack.Decoder(Operation)
@@ -41,7 +41,7 @@ class Documents(Part):
         def work(connection: Connection) -> list[tuple[str, bytes]]:
             rows = connection.execute(
                 "SELECT id, doc FROM documents WHERE collection=? AND id>? AND id>=? AND id<=? ORDER BY id LIMIT ?",
-                (collection, after, prefix, prefix + _LAST, min(limit, LIMIT_MAX)),
+                (collection, after, prefix, prefix + _LAST, min(limit, DOCUMENTS_MAX)),
             )
             return list(rows)
 
@@ -98,7 +98,7 @@ class Documents(Part):
         select = f"SELECT seq, doc FROM operations {source} WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT ?"
 
         def work(connection: Connection) -> list[tuple[int, Operation]]:
-            rows = connection.execute(select, (*values, *texts, min(limit, LIMIT_MAX)))
+            rows = connection.execute(select, (*values, *texts, min(limit, DOCUMENTS_MAX)))
             return [(seq, _operation.decode(doc)) for seq, doc in rows]
 
         return await self._read(work)

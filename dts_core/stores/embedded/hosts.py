@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from statistics import fmean
 from typing import Final
 
 import msgspec
@@ -10,11 +9,9 @@ import msgspec
 from dts_core.model import Alarm, Host, HostSample
 from dts_core.sqlite import Connection, all_rows, one_row
 from dts_core.stores.embedded.base import Part
-from dts_core.stores.embedded.rows import instant, maybe_micros, micros
+from dts_core.stores.fields import maybe_micros, micros
+from dts_core.stores.samples import FINE, MINUTE, MINUTE_MICROS, mean, start_of_minute
 
-FINE: Final = 0
-MINUTE: Final = 1
-MINUTE_MICROS: Final = 60_000_000
 _encoder = msgspec.msgpack.Encoder()
 _host = msgspec.msgpack.Decoder(Host)
 _sample = msgspec.msgpack.Decoder(HostSample)
@@ -79,7 +76,7 @@ class Hosts(Part):
 
     async def roll_up(self, now: datetime, *, fine: timedelta, coarse: timedelta) -> None:
         """See HostStore."""
-        this_minute = micros(now) // MINUTE_MICROS * MINUTE_MICROS
+        this_minute = start_of_minute(micros(now))
         keep = ((FINE, micros(now - fine)), (MINUTE, micros(now - coarse)))
 
         def look(connection: Connection) -> tuple[list[str], list[_Point]]:
@@ -161,20 +158,5 @@ def _minutes(connection: Connection, host: str, this_minute: int) -> list[_Point
         "SELECT at, sample FROM samples WHERE host=? AND grain=? AND at>=? AND at<?",
         (host, FINE, since, this_minute),
     ):
-        minutes.setdefault(at // MINUTE_MICROS * MINUTE_MICROS, []).append(_sample.decode(sample))
-    return [
-        (host, MINUTE, at, _encoder.encode(_mean(at, points))) for at, points in minutes.items()
-    ]
-
-
-def _mean(at: int, points: list[HostSample]) -> HostSample:
-    return HostSample(
-        at=instant(at),
-        cpu=fmean(point.cpu for point in points),
-        memory=fmean(point.memory for point in points),
-        disk=fmean(point.disk for point in points),
-        running=round(fmean(point.running for point in points)),
-        load1=fmean(point.load1 for point in points),
-        received=fmean(point.received for point in points),
-        sent=fmean(point.sent for point in points),
-    )
+        minutes.setdefault(start_of_minute(at), []).append(_sample.decode(sample))
+    return [(host, MINUTE, at, _encoder.encode(mean(at, points))) for at, points in minutes.items()]

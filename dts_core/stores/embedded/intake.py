@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from dts_core.brokers.base import Outgoing
-from dts_core.errors import Conflict
 from dts_core.model import Job, Outcome, Transition
-from dts_core.sqlite import Connection, Database, one_row
+from dts_core.sqlite import Connection, Database
 from dts_core.states import JobState
 from dts_core.stores.base import IdempotencyKey
+from dts_core.stores.embedded import keys
 from dts_core.stores.embedded.base import within
 from dts_core.stores.embedded.jobs import Jobs
-from dts_core.stores.embedded.rows import micros
 
 T = TypeVar("T")
 
@@ -62,15 +61,14 @@ class EmbeddedIntake:
         writer = self._store.writer
 
         def work(connection: Connection) -> tuple[list[str], bool]:
-            if key is not None and (before := _accepted(connection, key)) is not None:
+            if key is not None and (before := keys.accepted(connection, key)) is not None:
                 return before, False
             writer.insert(connection, jobs, queued)
             if prepared is not None:
                 prepared.write(connection)
-            ids = [job.id for job in jobs]
             if key is not None:
-                _remember(connection, key, jobs, ids)
-            return ids, True
+                keys.remember(connection, key, jobs)
+            return [job.id for job in jobs], True
 
         def committed(answer: tuple[list[str], bool]) -> None:
             if answer[1] and prepared is not None:
@@ -113,30 +111,3 @@ class EmbeddedIntake:
 
 def _is_invited(outcome: Outcome) -> bool:
     return outcome.applied and outcome.state is JobState.QUEUED
-
-
-def _accepted(connection: Connection, key: IdempotencyKey) -> list[str] | None:
-    """The ids accepted under this key, None when it is new."""
-    row: tuple[Any, ...] | None = one_row(
-        connection,
-        "SELECT digest, jobs FROM idempotency WHERE submitter=? AND key=?",
-        (key.submitter, key.key),
-    )
-    if row is None:
-        return None
-    if row[0] != key.digest:
-        raise Conflict(
-            "this idempotency key was used before for another request.",
-            advice="Take a new key for a new request.",
-        )
-    return str(row[1]).split()
-
-
-def _remember(
-    connection: Connection, key: IdempotencyKey, jobs: Sequence[Job], ids: list[str]
-) -> None:
-    created = max((micros(job.created_at) for job in jobs), default=0)
-    connection.execute(
-        "INSERT INTO idempotency(submitter, key, digest, jobs, created) VALUES(?,?,?,?,?)",
-        (key.submitter, key.key, key.digest, " ".join(ids), created),
-    )

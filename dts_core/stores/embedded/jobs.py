@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from dts_core.clock import Clock
-from dts_core.errors import DtsError, InvalidInput, StoreError
+from dts_core.errors import DtsError, StoreError
 from dts_core.model import (
     Attempt,
     BlobChunk,
@@ -23,19 +23,14 @@ from dts_core.model import (
 )
 from dts_core.sqlite import Connection, Database, all_rows, one_row
 from dts_core.states import JobState
-from dts_core.stores.embedded import pages, uploads
+from dts_core.stores.base import IdempotencyKey
+from dts_core.stores.chunks import check_shape
+from dts_core.stores.embedded import keys, pages, uploads
 from dts_core.stores.embedded.base import Part
-from dts_core.stores.embedded.rows import COLUMNS, instant, job_of, micros
-from dts_core.stores.embedded.writer import BUCKET_SECONDS, EPOCH_MAX, JobWriter, forget, position
-
-IDS_MAX: Final = 1000
-"""Most ids of one bulk read."""
-RECENT: Final = 50
-"""Length of a submitter's list of last jobs."""
-LIST_BYTES: Final = 32 << 20
-"""A list of jobs ends with the one that brings its arguments to this size; the caller asks for more anyway."""
-FORGET_CHUNK: Final = 500
-"""Jobs removed in one write: bounds how long others wait for it."""
+from dts_core.stores.embedded.rows import COLUMNS, job_of
+from dts_core.stores.embedded.writer import JobWriter, forget, position
+from dts_core.stores.fields import EPOCH_MAX, check_ids, instant, micros
+from dts_core.stores.limits import BUCKET_SECONDS, FORGET_CHUNK, LIST_BYTES, RECENT
 
 _attempt = msgspec.msgpack.Decoder(Attempt)
 _ONE: Final = f"SELECT {COLUMNS}, result, blob FROM jobs WHERE id=?"
@@ -59,6 +54,11 @@ _PENDING: Final = (
     f"SELECT {COLUMNS} FROM jobs INDEXED BY jobs_state "
     "WHERE state='pending' AND created<? ORDER BY seq LIMIT ?"
 )
+_OWING: Final = (
+    f"SELECT {COLUMNS} FROM jobs INDEXED BY jobs_owed "
+    "WHERE owed IS NOT NULL AND owed<? AND state='queued' ORDER BY owed LIMIT ?"
+)
+_OWE: Final = "UPDATE jobs SET owed=? WHERE id=?"
 _NEXT: Final = (
     "SELECT (SELECT min(due) FROM jobs INDEXED BY jobs_due WHERE due IS NOT NULL), "
     "(SELECT min(lease) FROM jobs INDEXED BY jobs_lease WHERE lease IS NOT NULL), "
@@ -91,6 +91,42 @@ class Jobs(Part):
             lambda connection: self.writer.apply(connection, transitions), durable=durable
         )
 
+    async def accept_jobs(
+        self, jobs: Sequence[Job], key: IdempotencyKey | None = None
+    ) -> list[str] | None:
+        """See OutboxStore."""
+
+        def work(connection: Connection) -> list[str] | None:
+            if key is not None and (before := keys.accepted(connection, key)) is not None:
+                return before
+            self.writer.insert(connection, jobs)
+            if key is not None:
+                keys.remember(connection, key, jobs)
+            return None
+
+        return await self._write(work, durable=True)
+
+    async def apply_owing(self, transitions: Sequence[Transition]) -> list[Outcome]:
+        """See OutboxStore."""
+
+        def work(connection: Connection) -> list[Outcome]:
+            outcomes = self.writer.apply(connection, transitions)
+            for transition, outcome in zip(transitions, outcomes, strict=True):
+                if outcome.applied and outcome.state is JobState.QUEUED:
+                    connection.execute(_OWE, (micros(transition.at), outcome.id))
+            return outcomes
+
+        return await self._write(work, durable=True)
+
+    async def settle_jobs(self, job_ids: Sequence[str]) -> None:
+        """See OutboxStore."""
+        rows = [(job,) for job in job_ids]
+
+        def work(connection: Connection) -> None:
+            connection.executemany("UPDATE jobs SET owed=NULL WHERE id=?", rows)
+
+        await self._write(work)
+
     async def get_job(self, job_id: str) -> Job | None:
         """See JobStore."""
 
@@ -105,8 +141,7 @@ class Jobs(Part):
 
     async def get_jobs(self, job_ids: Sequence[str]) -> list[Job]:
         """See JobStore."""
-        if len(job_ids) > IDS_MAX:
-            raise InvalidInput(f"{len(job_ids)} ids are more than {IDS_MAX}.")
+        check_ids(job_ids)
 
         def work(connection: Connection) -> list[Job]:
             found = (one_row(connection, _EACH, (job_id,)) for job_id in job_ids)
@@ -193,7 +228,10 @@ class Jobs(Part):
 
     async def pending_jobs(self, before: datetime, *, limit: int = 500) -> list[Job]:
         """See JobStore."""
-        return await self._list(_PENDING, micros(before), limit)
+        pending = await self._list(_PENDING, micros(before), limit)
+        if len(pending) >= limit:
+            return pending
+        return pending + await self._list(_OWING, micros(before), limit - len(pending))
 
     async def next_due(self) -> datetime | None:
         """See JobStore."""
@@ -228,7 +266,7 @@ class Jobs(Part):
 
     async def add_chunk(self, chunk: BlobChunk, check: Callable[[bytes], None]) -> int:
         """See JobStore; the content is proved in a reading thread."""
-        uploads.check_shape(chunk)
+        check_shape(chunk)
         at = micros(self._clock.now())
         upload, received, is_proved = await self._write(
             lambda connection: self.writer.add_chunk(connection, chunk, at)

@@ -9,19 +9,17 @@ import msgspec
 
 from dts_core.model import LogQuery, LogRecord
 from dts_core.sqlite import Connection, all_rows, one_row
+from dts_core.stores import limits
 from dts_core.stores.embedded.base import Part
-from dts_core.stores.embedded.rows import instant, micros
+from dts_core.stores.fields import instant, micros
+from dts_core.stores.limits import (
+    LOGS_MAX,
+    LOUD,
+    RECORD_OVERHEAD,
+    TRIM_CHUNK,
+    TRIM_SAMPLE,
+)
 
-LIMIT_MAX: Final = 2000
-LOOK: Final = 100_000
-"""Most records one query looks at, of its index or of the whole log."""
-LOUD: Final = 30
-"""From this level on, records have an index of their own."""
-TRIM_CHUNK: Final = 2_000
-"""Positions cleared in one write."""
-_SAMPLE: Final = 500
-_ROW_OVERHEAD: Final = 60
-"""Bytes of a row beside its texts: integers, headers, index entries."""
 _COLUMNS: Final = "at, host, source, level, text, job, function, seq"
 
 
@@ -87,7 +85,7 @@ def _find(connection: Connection, query: LogQuery) -> list[LogRecord]:
     edge = one_row(
         connection,
         f"SELECT seq FROM logs {source} WHERE {driving} seq>? AND seq<? ORDER BY seq {order} LIMIT 1 OFFSET ?",
-        (*driven, query.after, query.before or 1 << 62, LOOK - 1),
+        (*driven, query.after, query.before or 1 << 62, limits.LOOK - 1),
     )
     if edge is not None:
         conditions.append("seq<=?" if forward else "seq>=?")
@@ -95,7 +93,7 @@ def _find(connection: Connection, query: LogQuery) -> list[LogRecord]:
     rows = all_rows(
         connection,
         f"SELECT {_COLUMNS} FROM logs {source} WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?",
-        (*values, min(query.limit, LIMIT_MAX)),
+        (*values, min(query.limit, LOGS_MAX)),
     )
     if not forward:
         rows.reverse()
@@ -155,10 +153,10 @@ def _bounds(
         return 1, 0, 0
     sizes = "length(text) + 2 * length(host) + length(source) + 2 * length(job) + length(function)"
     average = connection.execute(
-        f"SELECT avg(size) FROM (SELECT * FROM (SELECT {sizes} AS size FROM logs ORDER BY seq LIMIT {_SAMPLE}) "
-        f"UNION ALL SELECT * FROM (SELECT {sizes} AS size FROM logs ORDER BY seq DESC LIMIT {_SAMPLE}))"
+        f"SELECT avg(size) FROM (SELECT * FROM (SELECT {sizes} AS size FROM logs ORDER BY seq LIMIT {TRIM_SAMPLE}) "
+        f"UNION ALL SELECT * FROM (SELECT {sizes} AS size FROM logs ORDER BY seq DESC LIMIT {TRIM_SAMPLE}))"
     ).get
-    kept = int(keep_bytes / (average + _ROW_OVERHEAD))
+    kept = int(keep_bytes / (average + RECORD_OVERHEAD))
     all_until = min(high - kept, low + limit - 1)
     old_until = connection.execute(
         "SELECT max(seq) FROM (SELECT seq, at FROM logs ORDER BY seq LIMIT ?) WHERE at<?",

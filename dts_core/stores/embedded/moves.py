@@ -7,9 +7,7 @@ import msgspec
 
 from dts_core.model import Transition
 from dts_core.states import TRANSITIONS, JobEvent, JobState
-from dts_core.stores.embedded.rows import maybe_micros, pack_error
-
-_REASON_MAX: Final = 300
+from dts_core.stores.fields import maybe_micros, pack_error, why
 
 
 class Row:
@@ -102,7 +100,7 @@ def _fail(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
         pack_error(transition.error),
         maybe_micros(transition.started_at),
         maybe_micros(transition.finished_at) or at,
-        _why(transition),
+        why(transition),
     )
 
 
@@ -110,12 +108,12 @@ def _retry(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
     _no_more(row)
     row.host = row.worker = ""
     due = maybe_micros(transition.due_at) or at
-    return (pack_error(transition.error), due, _why(transition))
+    return (pack_error(transition.error), due, why(transition))
 
 
 def _stop(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
     _no_more(row)
-    return (at, _why(transition))
+    return (at, why(transition))
 
 
 def _cancel(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
@@ -144,16 +142,7 @@ def _lost_while_cancelling(transition: Transition, row: Row, at: int) -> tuple[A
 
 def _bury(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
     _no_more(row)
-    return (pack_error(transition.error), at, _why(transition))
-
-
-def _why(transition: Transition) -> str:
-    """The reason, or the error in one line: so that a search for an error's text looks at no packed value."""
-    if transition.reason or transition.error is None:
-        return transition.reason
-    error = transition.error
-    line = error.message.split("\n", 1)[0]
-    return (f"{error.type}: {line}" if line else error.type)[:_REASON_MAX]
+    return (pack_error(transition.error), at, why(transition))
 
 
 _E, _S = JobEvent, JobState

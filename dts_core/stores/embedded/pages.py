@@ -8,23 +8,16 @@ Nothing sorts, and no page looks at more than WINDOW rows of the driving filter.
 import heapq
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from dts_core.errors import InvalidInput
 from dts_core.model import Job, JobQuery, Page
 from dts_core.sqlite import Connection, one_row
-from dts_core.stores.embedded.rows import COLUMNS, job_of, micros
+from dts_core.stores import limits
+from dts_core.stores.embedded.rows import COLUMNS, job_of
 from dts_core.stores.embedded.writer import newest_before
-
-WINDOW: Final = 2_000
-"""Most rows of the driving filter that one page looks at when other filters have to be checked."""
-TEXT_WINDOW: Final = 8_000
-"""The same when a text is searched and nothing else drives."""
-TEXT_NEWEST: Final = 100_000
-"""Only that many of the newest jobs are searched for a text."""
-PAGE_BYTES: Final = 4 << 20
-"""A page ends with the job that brings its arguments to this size: 500 jobs may hold 1 MiB each."""
-LIMIT_MAX: Final = 500
+from dts_core.stores.fields import micros
+from dts_core.stores.limits import PAGE_MAX
 
 
 class _Stream(NamedTuple):
@@ -79,9 +72,9 @@ def find_jobs(connection: Connection, query: JobQuery) -> Page[Job]:
     Raises:
         InvalidInput: The limit is out of bounds, or the cursor is none of ours.
     """
-    if not 1 <= query.limit <= LIMIT_MAX:
+    if not 1 <= query.limit <= PAGE_MAX:
         raise InvalidInput(
-            f"limit {query.limit} is not in 1..{LIMIT_MAX}.", fields={"limit": f"1..{LIMIT_MAX}"}
+            f"limit {query.limit} is not in 1..{PAGE_MAX}.", fields={"limit": f"1..{PAGE_MAX}"}
         )
     span = _range(connection, query)
     if span.low > span.high:
@@ -107,7 +100,7 @@ def _jobs(connection: Connection, seqs: Sequence[int]) -> list[Job]:
         assert row is not None, "read in the snapshot that named it"
         jobs.append(job_of(row))
         size += len(row[-1])
-        if size >= PAGE_BYTES:
+        if size >= limits.PAGE_BYTES:
             break
     return jobs
 
@@ -120,7 +113,7 @@ def _range(connection: Connection, query: JobQuery) -> _Range:
     newest = connection.execute("SELECT max(seq) FROM jobs").get or 0
     low, high = 1, newest
     if query.text:
-        low = newest - TEXT_NEWEST + 1
+        low = newest - limits.TEXT_NEWEST + 1
     if query.since is not None:
         low = max(low, newest_before(connection, micros(query.since)) + 1)
     if query.until is not None:
@@ -189,7 +182,7 @@ def _scan(
     if not filters:
         if text is None:
             return _rows(connection, span, None, [], limit), None
-        bound = _step(connection, span, None, TEXT_WINDOW)
+        bound = _step(connection, span, None, limits.TEXT_WINDOW)
         return _rows(connection, span.until(bound), None, [text], limit), bound
     if len(filters) == 1 and text is None:
         return _merged(connection, span, filters[0], [], limit), None
@@ -216,7 +209,7 @@ def _rarest(span: _Range, bounds: Sequence[int | None]) -> int:
 
 def _reach(connection: Connection, span: _Range, candidate: _Filter) -> int | None:
     """How far WINDOW entries of a filter reach; None: to the end of the range."""
-    each = max(WINDOW // max(len(candidate.streams), 1), 32)
+    each = max(limits.WINDOW // max(len(candidate.streams), 1), 32)
     return span.nearest([_step(connection, span, stream, each) for stream in candidate.streams])
 
 

@@ -5,34 +5,15 @@ until its content is proved, then whole, and used from the FINISH that refers to
 of its claim, and at the latest with `sweep`.
 """
 
-import hashlib
 from typing import Final
 
-from dts_core.errors import CodecError, Conflict, InvalidInput
-from dts_core.model import CHUNK_MAX, RESULT_CEILING, BlobChunk
+from dts_core.model import CHUNK_MAX, BlobChunk
 from dts_core.sqlite import Connection, all_rows, one_row
+from dts_core.stores.chunks import PARTIAL, WHOLE, check_content, claim_over
+from dts_core.stores.limits import SWEEP_MAX
 
-PARTIAL, WHOLE, USED = 0, 1, 2
-SWEEP_MAX: Final = 20
-"""Most uploads removed in one write."""
+USED: Final = 2
 _LIVE: Final = ("running", "cancelling")
-
-
-def check_shape(chunk: BlobChunk) -> None:
-    """Whether it can be a piece of what it says.
-
-    Raises:
-        InvalidInput: It cannot.
-    """
-    if not 0 < chunk.total <= RESULT_CEILING:
-        raise InvalidInput(f"a result of {chunk.total} bytes: 1 to {RESULT_CEILING} are taken.")
-    if chunk.offset % CHUNK_MAX or not 0 <= chunk.offset < chunk.total:
-        raise InvalidInput(f"no chunk of {chunk.total} bytes begins at {chunk.offset}.")
-    expected = min(CHUNK_MAX, chunk.total - chunk.offset)
-    if len(chunk.data) != expected:
-        raise InvalidInput(
-            f"the chunk at {chunk.offset} has {len(chunk.data)} bytes, not {expected}."
-        )
 
 
 def keep(connection: Connection, chunk: BlobChunk, at: int) -> tuple[int, int, bool]:
@@ -48,7 +29,7 @@ def keep(connection: Connection, chunk: BlobChunk, at: int) -> tuple[int, int, b
     """
     job = one_row(connection, "SELECT state, epoch FROM jobs WHERE id=?", (chunk.job,))
     if job is None or job[0] not in _LIVE or job[1] != chunk.epoch:
-        raise Conflict(f"claim {chunk.epoch} of job {chunk.job[:64]} is over.")
+        raise claim_over(chunk)
     found = one_row(
         connection,
         "SELECT id, hash, size, state FROM uploads WHERE job=? AND epoch=?",
@@ -103,10 +84,7 @@ def proved(connection: Connection, upload: int, chunk: BlobChunk) -> bytes:
         CodecError: It is not.
     """
     data = content(connection, upload)
-    if len(data) != chunk.total or hashlib.sha256(data).hexdigest() != chunk.hash:
-        raise CodecError(
-            f"the {len(data)} bytes that came are not what {chunk.hash[:12]} stands for."
-        )
+    check_content(data, chunk)
     return data
 
 

@@ -13,23 +13,12 @@ from dts_core.errors import StoreError
 from dts_core.model import Attempt, BlobChunk, Job, Outcome, Progress, Transition
 from dts_core.sqlite import Connection, all_rows, one_row
 from dts_core.states import FENCED, JobEvent, JobState
+from dts_core.stores.chunks import not_whole
 from dts_core.stores.embedded import uploads
 from dts_core.stores.embedded.moves import MOVES, Row
-from dts_core.stores.embedded.rows import (
-    INSERT,
-    STATES,
-    insertion,
-    maybe_instant,
-    micros,
-)
-from dts_core.text import clean
-
-BUCKET_SECONDS: Final = 5
-"""Width of one bucket of finished jobs; the dashboard's last minute is exact to this."""
-EPOCH_MAX: Final = 1 << 62
-"""An epoch that a worker names may be any number; from here on it is none of ours, and the file could not hold it."""
-TALLY_SECONDS: Final = 3600 + 2 * BUCKET_SECONDS
-"""How long buckets are kept."""
+from dts_core.stores.embedded.rows import INSERT, insertion
+from dts_core.stores.fields import EPOCH_MAX, STATES, maybe_instant, micros
+from dts_core.stores.limits import BUCKET_SECONDS, TALLY_SECONDS
 
 PROGRESS: Final = "UPDATE jobs SET progress=?, progress_text=?, changed=? WHERE id=? AND epoch=? AND state='running'"
 FORGET_BYTES: Final = 64 << 20
@@ -151,8 +140,7 @@ class JobWriter:
         if transition.blob and event is JobEvent.FINISH:
             row.blob = uploads.use(connection, transition.id, row.epoch, transition.blob)
             if row.blob is None:
-                why = f"its result {clean(transition.blob, 12)} did not come whole"
-                return _outcome(transition.id, False, row, 0, why)
+                return _outcome(transition.id, False, row, 0, not_whole(transition.blob))
         if move.kept_as:
             _keep_attempt(connection, transition, row, at, move.kept_as)
         epoch = row.epoch
