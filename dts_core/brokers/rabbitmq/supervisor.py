@@ -1,0 +1,241 @@
+"""The connection to RabbitMQ: opened, watched, given up on doubt, opened again, until it is closed.
+
+It is the driver's plain connection, held here: its own recovery is not used, since a connection that was only half
+restored is worse than none. Whoever depends on it is told of each new one and builds everything anew.
+"""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+import aiormq
+import structlog
+from aiormq.connection import TransportFactory
+from yarl import URL
+
+from dts_core.brokers.rabbitmq.aiopika_plane import is_blocked
+from dts_core.brokers.rabbitmq.deadlines import answered
+from dts_core.brokers.rabbitmq.framing.address import Address
+from dts_core.errors import BrokerUnavailable, DtsError
+from dts_core.settings import RabbitSettings
+
+BACKOFF_FIRST_SECONDS: Final = 0.05
+BACKOFF_MAX_SECONDS: Final = 2.0
+CLOSE_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 0.25
+"""How often `blocked` is looked for: the driver does not tell."""
+
+log = structlog.get_logger(__name__)
+logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # every failure is told in our own words
+
+
+class Supervisor:
+    """One connection at a time.
+
+    Args:
+        address: Where.
+        name: What the connection is called in the broker's lists.
+        settings: Heartbeat and deadline.
+        context: For amqps.
+        rebuild: Builds everything on a new connection; a DtsError of it gives the connection up.
+        lost: Told, after a connection that had been rebuilt, why it ended.
+        watch: Called every `watch_seconds`; whatever is in doubt gives the connection up by `doubt`.
+        watch_seconds: How often.
+
+    Attributes:
+        state: In words.
+        connection: The driver's connection, from before `rebuild` until its end.
+    """
+
+    def __init__(
+        self, address: Address, *, name: str, settings: RabbitSettings,
+        context: ssl.SSLContext | None, rebuild: Callable[[], Awaitable[None]],
+        lost: Callable[[str], None], watch: Callable[[], Coroutine[Any, Any, None]],
+        on_state: Callable[[bool, str], None], watch_seconds: float = 10.0,
+    ) -> None:  # fmt: skip
+        self.address = address
+        self.state = "connecting"
+        self.connection: Any = None
+        self.ready = asyncio.Event()
+        self.deadline_seconds = settings.deadline_seconds
+        self._name = name
+        self._heartbeat = settings.heartbeat_seconds
+        self._context = context
+        self._rebuild = rebuild
+        self._on_lost = lost
+        self._watch = watch
+        self._on_state = on_state
+        self._watch_seconds = watch_seconds
+        self._doubt: asyncio.Future[str] | None = None
+        self._control: Any = None
+        self._control_lock = asyncio.Lock()
+        self._failure: DtsError | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the broker takes no messages for want of memory or disk."""
+        return self.connection is not None and is_blocked(self.connection)
+
+    async def start(self, timeout_seconds: float) -> None:
+        """Begin, and wait for the first connection; it is tried for on after a failure, until `close`.
+
+        Raises:
+            BrokerUnavailable: None in time; says what was met last.
+        """
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="rabbitmq")
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self.ready.wait()
+        except TimeoutError:
+            why = self._failure.message if self._failure else "no answer."
+            raise BrokerUnavailable(f"no RabbitMQ at {self.address}: {why}") from None
+
+    def doubt(self, why: str) -> None:
+        """Give the connection up: something about it is not as it should be."""
+        if self._doubt is not None and not self._doubt.done():
+            self._doubt.set_result(why)
+
+    async def control(self) -> Any:
+        """The channel for declarations; a new one after the broker closed it over a refusal.
+
+        Raises:
+            BrokerUnavailable: No connection, or no answer in time.
+        """
+        async with self._control_lock:
+            if self.connection is None:
+                raise BrokerUnavailable(f"no RabbitMQ at {self.address}.")
+            if self._control is None or self._control.is_closed:
+                async with answered("opening a channel", self.deadline_seconds):
+                    self._control = await self.connection.channel(publisher_confirms=False)
+            return self._control
+
+    async def close(self) -> None:
+        """End the connection. A second call does nothing."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+        self.state = "closed"
+
+    # --- one connection after the other
+
+    async def _run(self) -> None:
+        pause = BACKOFF_FIRST_SECONDS
+        while True:
+            was_ready, why = False, ""
+            try:
+                was_ready, why = await self._one_connection()
+            except DtsError as error:
+                self._failure, why = error, error.message
+            except Exception as error:  # a mistake in one of our callbacks must not end it for good
+                log.exception("a connection to RabbitMQ failed")
+                why = f"{type(error).__name__} in this process"
+            self.state = f"away: {why}"
+            if was_ready:
+                pause = BACKOFF_FIRST_SECONDS
+                self._on_state(False, why)
+            log.info("RabbitMQ is away", reason=why)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, BACKOFF_MAX_SECONDS)
+            self.state = "connecting"
+
+    async def _one_connection(self) -> tuple[bool, str]:
+        """One connection from its opening to its end; whether everything was rebuilt on it, and why it ended."""
+        transport = _Transport()
+        connection: Any = aiormq.Connection(
+            url_of(self.address, self._heartbeat, self._name),
+            context=self._context, transport_factory=transport,
+        )  # fmt: skip
+        doubt: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        was_ready = False
+        try:
+            async with answered("connecting", self.deadline_seconds):
+                await connection.connect()
+            self.connection, self._doubt, self._failure = connection, doubt, None
+            connection.closing.add_done_callback(lambda closing: self.doubt(_why(closing)))
+            await self._rebuild()
+            was_ready = True
+            self.state = "connected"
+            self.ready.set()
+            self._on_state(True, "")
+            why = await self._watched(doubt)
+        finally:
+            self.ready.clear()
+            self.connection, self._doubt, self._control = None, None, None
+            if was_ready:
+                self._on_lost(doubt.result() if doubt.done() else "the connection is closed")
+            await _end(connection, transport)
+        return was_ready, why
+
+    async def _watched(self, doubt: "asyncio.Future[str]") -> str:
+        """Look after the connection until it is in doubt; returns why."""
+        loop = asyncio.get_running_loop()
+        next_watch = loop.time() + self._watch_seconds
+        while not doubt.done():
+            await asyncio.wait((doubt,), timeout=LOOK_SECONDS)
+            self.state = "blocked: out of memory or disk" if self.is_blocked else "connected"
+            if loop.time() >= next_watch and not doubt.done():
+                watching = loop.create_task(self._watch(), name="rabbitmq-watch")
+                try:
+                    await asyncio.wait((watching, doubt), return_when=asyncio.FIRST_COMPLETED)
+                    if watching.done():
+                        watching.result()
+                finally:
+                    watching.cancel()
+                    await asyncio.wait((watching,))
+                next_watch = loop.time() + self._watch_seconds
+        return doubt.result()
+
+
+class _Transport(TransportFactory):
+    """Opens the stream, and keeps hold of it, so that a silent one can be dropped without asking it."""
+
+    def __init__(self) -> None:
+        self.writer: asyncio.StreamWriter | None = None
+
+    async def create(
+        self, url: URL, **options: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """See TransportFactory."""
+        provider = options.pop("ssl_context_provider")
+        context = await provider.get_context() if url.scheme == "amqps" else None
+        reader, self.writer = await asyncio.open_connection(
+            url.host, url.port, ssl=context, **options
+        )
+        return reader, self.writer
+
+
+async def _end(connection: Any, transport: _Transport) -> None:
+    """Say good-bye, or drop the stream when nobody answers."""
+    writer = transport.writer
+    try:
+        with suppress(DtsError):
+            async with answered("closing the connection", CLOSE_SECONDS):
+                await connection.close()
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await writer.wait_closed()
+
+
+def _why(closing: "asyncio.Future[Any]") -> str:
+    error = None if closing.cancelled() else closing.exception()
+    said = str(error) if error is not None else ""
+    return said or "the connection ended"
+
+
+def url_of(address: Address, heartbeat_seconds: int, name: str) -> URL:
+    """The driver's form of an address."""
+    return URL.build(
+        scheme="amqps" if address.is_tls else "amqp",
+        host=address.host, port=address.port, user=address.user, password=address.password,
+        path="/" + address.vhost.replace("/", "%2F"), encoded=False,
+        query={"heartbeat": heartbeat_seconds, "name": name, "auth": address.mechanism.lower()},
+    )  # fmt: skip
