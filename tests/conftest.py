@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -9,6 +10,10 @@ from typing import NoReturn
 import pytest
 
 from tests.support import mongodb, rabbitmq
+
+# A run in the background of a shell begins with SIGINT ignored, and would hand that on to every process of a test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HERE = Path(__file__).parent
 SERIAL_FOLDERS = {"acceptance", "integration"}

@@ -161,14 +161,17 @@ async def test_a_daemon_of_a_job_that_killed_its_child_ends(road: Road) -> None:
     source = """
         import os, sys
         def main():
+            heard, said = os.pipe()
             if os.fork() == 0:
                 os.setsid()
                 if os.fork() == 0:
                     sys.__stdout__.write(f"{os.getpid()}\\n"); sys.__stdout__.flush()
+                    os.write(said, b".")
                     os.close(1); os.close(2)
                     os.execve("/bin/sleep", ["sleep", "300"], {})
                 os._exit(0)
             os.wait()
+            os.read(heard, 1)
             os._exit(1)
         """
     async with a_process(road):
