@@ -79,8 +79,8 @@ def _decimal(value: Decimal) -> bytes:
 
 def _moment(value: datetime) -> bytes:
     seconds = int(value.timestamp())
-    if seconds < 0:
-        raise CodecError("a moment of a table lies before 1970.")
+    if not 0 <= seconds < _MILLISECONDS_FROM:
+        raise CodecError("a moment of a table lies before 1970 or after 2105.")
     return struct.pack(">cQ", b"T", seconds)
 
 
