@@ -7,9 +7,10 @@
             ...
 
 The ack comes last: after `operate` returned and after its answer, if the caller asked for one, was published. A body
-that cannot be decoded and an error go to the dead letters with their reason. An outage (StoreUnavailable,
-BrokerUnavailable) does not: the messages are held and tried again, ever more slowly, until it is over or the consumer
-is stopped; handing them back instead would count against them, and a long outage would bury good messages.
+that cannot be decoded, one that speaks for another host than its sender's, and an error go to the dead letters with
+their reason. An outage (StoreUnavailable, BrokerUnavailable) does not: the messages are held and tried again, ever more
+slowly, until it is over or the consumer is stopped; handing them back instead would count against them, and a long
+outage would bury good messages.
 """
 
 import asyncio
@@ -22,7 +23,15 @@ import structlog
 
 from dts_core import codec
 from dts_core.brokers.base import Broker, Consumption, Delivery, Message, Outgoing
-from dts_core.errors import BrokerError, BrokerUnavailable, CodecError, StoreUnavailable, TooLarge
+from dts_core.brokers.senders import check_sender
+from dts_core.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    CodecError,
+    Forbidden,
+    StoreUnavailable,
+    TooLarge,
+)
 from dts_core.text import one_line
 
 M = TypeVar("M")
@@ -203,7 +212,8 @@ class Consumer(Generic[M]):
             if self.message_class is not None:
                 try:
                     body = codec.decode(body, self.message_class, wire_max=self.body_max)
-                except CodecError as error:
+                    check_sender(delivery.message.user_id, body)
+                except (CodecError, Forbidden) as error:
                     self._bury(delivery, error)
                     continue
             decoded.append((body, delivery))
@@ -276,7 +286,7 @@ class Consumer(Generic[M]):
     def _bury(self, delivery: Delivery, error: BaseException) -> None:
         reason = one_line(f"{type(error).__name__}: {error}", 300)
         self.counters["dead"] += 1
-        known = isinstance(error, CodecError)
+        known = isinstance(error, CodecError | Forbidden)
         log.error(
             "a message is a dead letter", consumer=self.name, queue=self.queue, reason=reason,
             exc_info=None if known else error,

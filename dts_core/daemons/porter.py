@@ -11,7 +11,7 @@ from dts_core.brokers.base import RESULTS, Broker
 from dts_core.brokers.consumer import Consumer
 from dts_core.clock import Clock
 from dts_core.errors import DtsError, NotFound
-from dts_core.model import RESULT_MAX, Job, JobResult, JobResults, Outcome, Transition
+from dts_core.model import RESULT_MAX, Job, JobResults, Outcome, Transition
 from dts_core.services.claims import changes_of
 from dts_core.services.messages import declare_queues, job_message, publish_changes
 from dts_core.services.results import needs_job, transition_of
@@ -68,23 +68,24 @@ class Porter(Consumer[JobResults]):
         Raises:
             StoreError: Nothing, or only a part, is recorded: the messages come again, what is recorded stays once.
         """
-        results = [result for message in messages for result in message.results]
-        outcomes = await self.record(results)
+        outcomes = await self.record(messages)
         missing = {outcome.id: outcome.detail for outcome in outcomes if outcome.detail}
         if not missing:
             return None
         return [_lost(message, missing) for message in messages]
 
-    async def record(self, results: Sequence[JobResult]) -> list[Outcome]:
+    async def record(self, messages: Sequence[JobResults]) -> list[Outcome]:
         """Apply results; one outcome each for those that ask for a transition, in order within each kind."""
         at = self._clock.now()
-        jobs = await self._jobs([result.id for result in results if needs_job(result)])
+        results = [(result, each) for each in messages for result in each.results]
+        jobs = await self._jobs([result.id for result, _ in results if needs_job(result)])
         plain: list[Transition] = []
         returned: list[Transition] = []
-        for result in results:
+        for result, sender in results:
             transition = transition_of(
-                result, jobs, at=at, most_seconds=self._backoff_max, chance=self._chance
-            )
+                result, jobs, at=at, most_seconds=self._backoff_max, chance=self._chance,
+                host=sender.host, worker=sender.worker,
+            )  # fmt: skip
             if transition is None:
                 self._refuse()
                 log.warning("job %s: no worker may report %s", result.id, result.event)
@@ -97,8 +98,8 @@ class Porter(Consumer[JobResults]):
             # Its message is acked once its result is confirmed, so a new one invites to it again.
             back = [jobs[each.id] for each in returned]
             await declare_queues(self.broker, back)
-            messages = [job_message(job, at=at, result_max=self._result_max) for job in back]
-            outcomes += await self._intake.invite(returned, messages)
+            again = [job_message(job, at=at, result_max=self._result_max) for job in back]
+            outcomes += await self._intake.invite(returned, again)
         self._note([*plain, *returned], outcomes)
         await self._tell(outcomes)
         return outcomes

@@ -1,6 +1,8 @@
-"""Answers the questions of workers: the source of a version by its hash, and results too large for a message.
+"""Answers the questions of workers: sources by their hash, results too large for a message, and claims.
 
-Both go in chunks. Whose claim a chunk belongs to is what its headers say, which the link has vouched for.
+The first two go in chunks, and only a few at a time are worked on, so that claims need not wait for them. Whose claim a
+chunk belongs to is what its headers say, which the link has vouched for; where users are vouched for instead, the claim
+must be one of their host.
 """
 
 import asyncio
@@ -9,20 +11,37 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from dts_core.brokers.base import REQUESTS, Broker, Delivery, claim_of
+from dts_core.brokers.base import (
+    REQUESTS,
+    Broker,
+    ClaimAnswer,
+    ClaimRequest,
+    ClaimVerdict,
+    Delivery,
+    claim_of,
+)
 from dts_core.brokers.consumer import Consumer
+from dts_core.brokers.senders import host_of
 from dts_core.clock import Clock
-from dts_core.errors import CodecError, Conflict, DtsError, InvalidInput
+from dts_core.errors import CodecError, Conflict, DtsError, Forbidden, InvalidInput
 from dts_core.model import (
     CHUNK_MAX,
     RESULT_MAX,
     BlobChunk,
     BlobReply,
+    ClaimGrant,
+    ClaimsReply,
+    ClaimsRequest,
+    HeldReply,
+    HeldRequest,
     JobError,
     Question,
     SourceReply,
     SourceRequest,
 )
+from dts_core.services.claims import Claims
+from dts_core.services.granting import Granting
+from dts_core.services.queues import paused_queues
 from dts_core.services.results import UnfitResult, check_result, too_large
 from dts_core.stores.base import Store
 
@@ -33,6 +52,14 @@ CHUNK: Final = CHUNK_MAX
 UPLOAD_MINUTES: Final = 10
 """A result that gets no further for so long is given up."""
 SWEEP_SECONDS: Final = 60.0
+CHUNKS_AT_ONCE: Final = 8
+"""Questions that move chunks and are worked on at a time; the others wait, and hold up no claim."""
+ITEMS_MAX: Final = 1_000
+"""Most claims of one question."""
+PAUSES_SECONDS: Final = 1.0
+"""How often it is looked up which queues are paused."""
+PAUSED_SECONDS: Final = 5.0
+"""When to ask again for a job whose queue is paused."""
 _HASH_LENGTH: Final = 64
 _HASH_DIGITS: Final = frozenset("0123456789abcdef")
 _log = logging.getLogger(__name__)
@@ -47,6 +74,7 @@ class Requests(Consumer[Question]):
         clock: For the age of results that get no further.
         result_max: Largest result, in bytes.
         prefetch: Most questions at a time.
+        claims: Grants claims, for workers on a broker that knows none; None: nobody asks for them here.
     """
 
     name = "requests"
@@ -60,29 +88,51 @@ class Requests(Consumer[Question]):
         clock: Clock,
         *,
         result_max: int = RESULT_MAX,
-        prefetch: int = 32,
+        prefetch: int = 128,
+        claims: Claims | None = None,
     ) -> None:
         super().__init__(broker, prefetch=prefetch)
         self._store = store
         self._clock = clock
         self._result_max = result_max
         self._check = partial(check_result, most=result_max)
+        self._claims = claims
+        self._granting = None if claims is None else Granting(claims)
+        self._chunks = asyncio.Semaphore(CHUNKS_AT_ONCE)
+        self._paused: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Answer until cancelled, and give up results that get no further."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_sweeping(), name="requests-sweep")
             group.create_task(super().run(), name="requests-answers")
+            if self._claims is not None:
+                group.create_task(self._keep_pauses(), name="requests-pauses")
 
     async def operate(self, message: Question, delivery: Delivery) -> Any:
-        """The answer: a SourceReply or a BlobReply.
+        """The answer: a ClaimsReply, HeldReply, SourceReply or BlobReply.
 
         Raises:
             StoreUnavailable: It is tried again.
+            Forbidden: Claims are not asked for here.
+            InvalidInput: Too many of them at once.
         """
-        if isinstance(message, SourceRequest):
-            return await self._source(message)
-        return await self._chunk(message, delivery)
+        if isinstance(message, ClaimsRequest):
+            return await self._grant(message)
+        if isinstance(message, HeldRequest):
+            return await self._held(message)
+        async with self._chunks:
+            if isinstance(message, SourceRequest):
+                return await self._source(message)
+            return await self._chunk(message, delivery)
+
+    async def look_at_pauses(self) -> None:
+        """Know which queues are paused.
+
+        Raises:
+            StoreUnavailable: What was known stays.
+        """
+        self._paused = frozenset(await paused_queues(self._store))
 
     async def sweep(self) -> int:
         """Give up results that get no further; how many."""
@@ -101,6 +151,38 @@ class Requests(Consumer[Question]):
                 _log.warning("results that get no further could not be dropped: %s", error)
             await asyncio.sleep(SWEEP_SECONDS)
 
+    async def _keep_pauses(self) -> None:
+        while True:
+            try:
+                await self.look_at_pauses()
+            except DtsError as error:
+                _log.warning("it cannot be looked up which queues are paused: %s", error)
+            await asyncio.sleep(PAUSES_SECONDS)
+
+    async def _grant(self, asked: ClaimsRequest) -> ClaimsReply:
+        """One answer to each item; none of a paused queue is granted."""
+        if self._granting is None:
+            raise Forbidden("claims are granted while jobs are handed over, not asked for.")
+        if len(asked.items) > ITEMS_MAX:
+            raise InvalidInput(f"{len(asked.items)} claims in one question.")
+        paused = [item.queue in self._paused for item in asked.items]
+        requests = [
+            ClaimRequest(item.job, asked.host, asked.worker, item.redelivered, item.epoch)
+            for item, is_paused in zip(asked.items, paused, strict=True)
+            if not is_paused
+        ]
+        answers = iter(await self._granting.grant(requests) if requests else ())
+        return ClaimsReply([_PAUSED if is_paused else _told(next(answers)) for is_paused in paused])
+
+    async def _held(self, asked: HeldRequest) -> HeldReply:
+        """Which claims are the worker's own, and which it does not know of; the leases of both begin anew."""
+        if self._claims is None:
+            raise Forbidden("claims are granted while jobs are handed over, not asked for.")
+        mine = await self._claims.held(asked.worker, asked.claims, host=asked.host)
+        others = await self._claims.unheld(asked.worker, asked.claims)
+        own = await self._claims.held(asked.worker, others, host=asked.host)
+        return HeldReply(mine, [claim for claim, is_own in zip(others, own, strict=True) if is_own])
+
     async def _source(self, asked: SourceRequest) -> SourceReply:
         """The chunk from `offset` on; `total` 0 for content that is not known here."""
         data = await self._store.get_blob(asked.hash) if _is_hash(asked.hash) else None
@@ -116,6 +198,8 @@ class Requests(Consumer[Question]):
         """How much of the whole is kept with this chunk."""
         if claim_of(delivery.message) != (chunk.job, chunk.epoch) or not _is_hash(chunk.hash):
             return _refused(JobError(type="ResultDamaged", message="it is no chunk of this claim"))
+        if not await self._is_senders(chunk, delivery.message.user_id):
+            return BlobReply(chunk.hash, 0, is_late=True)
         if chunk.total > self._result_max:
             return _refused(too_large(chunk.total, self._result_max))
         try:
@@ -130,6 +214,22 @@ class Requests(Consumer[Question]):
         except UnfitResult as unfit:
             return _refused(unfit.error)
         return BlobReply(chunk.hash, received)
+
+    async def _is_senders(self, chunk: BlobChunk, user: str) -> bool:
+        """Whether the claim is one of the host that its user speaks for."""
+        host = host_of(user)
+        if host is None:
+            return True
+        return any(job.host == host for job in await self._store.get_jobs([chunk.job]))
+
+
+_PAUSED: Final = ClaimGrant(ClaimVerdict.HELD.value, retry_after_seconds=PAUSED_SECONDS)
+
+
+def _told(answer: ClaimAnswer) -> ClaimGrant:
+    return ClaimGrant(
+        answer.verdict.value, answer.epoch, answer.attempt, answer.retry_after_seconds
+    )
 
 
 def _refused(error: JobError) -> BlobReply:

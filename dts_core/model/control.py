@@ -48,6 +48,8 @@ class ClaimItem(msgspec.Struct, frozen=True, array_like=True):
     job: str
     redelivered: bool = False
     epoch: int = 0
+    queue: str = ""
+    """Where its message came from, without the prefix."""
 
 
 class ClaimsRequest(Record, frozen=True, tag="claims"):
@@ -172,6 +174,10 @@ class PartState(Document, frozen=True, kw_only=True):
     store: str = ""
     leads: bool = True
     """False: it stands by while another of its kind leads."""
+    listening_since: datetime | None = None
+    """For the `ear` of a stethoscope, by its own clock: since when it has heard everybody without a gap."""
+    heard_until: datetime | None = None
+    """For the same, by the same clock: what was said until then is in the store."""
 
 
 class QueueStats(Document, frozen=True, kw_only=True):

@@ -158,6 +158,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     at: datetime
     host: str = ""
+    """For CLAIM: who gets it. For FENCED events: who must hold it; empty: not looked at. So with `worker`."""
     worker: str = ""
     lease_until: datetime | None = None
     due_at: datetime | None = None

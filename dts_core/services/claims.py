@@ -36,6 +36,8 @@ class Claims:
         lease: How long a claim counts; renewed by heartbeats.
         on_changes: Told about every applied change, on the loop; must return at once.
         leases: Says when a lease is over; None: by the clock alone.
+        doubted: Whether messages may have come back although their holders live: the broker, or our own connection to
+            it, was away a moment ago. Until that is settled a delivery that came back takes no live lease over.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class Claims:
         lease: timedelta = timedelta(seconds=LEASE_SECONDS),
         on_changes: OnChanges = lambda changes: None,
         leases: Leases | None = None,
+        doubted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._clock = clock
         self._lease = lease
         self._on_changes = on_changes
         self._leases = leases
+        self._doubted = doubted
 
     async def grant(self, requests: Sequence[ClaimRequest]) -> list[ClaimAnswer]:
         """See ClaimDesk."""
@@ -89,8 +93,16 @@ class Claims:
             ]
         )
 
-    async def held(self, worker: str, claims: Sequence[tuple[str, int]]) -> list[bool]:
-        """See ClaimDesk. A lease that lapsed but was not taken over is still its worker's own, and is renewed."""
+    async def held(
+        self, worker: str, claims: Sequence[tuple[str, int]], *, host: str = ""
+    ) -> list[bool]:
+        """See ClaimDesk. A lease that lapsed but was not taken over is still its worker's own, and is renewed.
+
+        Args:
+            worker: Who asks.
+            claims: What for.
+            host: Where the worker is; empty: not looked at.
+        """
         ids = [job for job, _ in claims]
         jobs = {
             job.id: job
@@ -100,11 +112,9 @@ class Claims:
         own = {
             (job.id, job.epoch)
             for job in jobs.values()
-            if job.worker == worker and job.state in HELD
+            if job.worker == worker and job.state in HELD and (not host or job.host == host)
         }
-        await self._store.renew(
-            [claim for claim in claims if claim in own], self._clock.now() + self._lease
-        )
+        await self._store.renew([claim for claim in claims if claim in own], self._until())
         return [claim in own for claim in claims]
 
     async def unheld(self, worker: str, claims: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -119,8 +129,13 @@ class Claims:
             at=now,
             host=request.host,
             worker=request.worker,
-            lease_until=now + self._lease,
+            lease_until=self._until(),
         )
+
+    def _until(self) -> datetime:
+        """The end of a lease that begins now."""
+        now = self._clock.now() if self._leases is None else self._leases.now()
+        return now + self._lease
 
     async def _again(
         self, refused: Sequence[tuple[ClaimRequest, Outcome]], now: datetime
@@ -151,7 +166,7 @@ class Claims:
 
     def _is_over(self, request: ClaimRequest, stands: Outcome, now: datetime) -> bool:
         """Whether the live claim no longer counts: its delivery is known to be over, or its lease has lapsed."""
-        if request.redelivered and request.epoch in (0, stands.epoch):
+        if request.redelivered and request.epoch in (0, stands.epoch) and not self._doubted():
             return True
         horizon = now if self._leases is None else self._leases.horizon()
         return stands.lease_until is None or stands.lease_until < horizon
@@ -164,7 +179,9 @@ class Claims:
             if self._leases is not None:
                 left = self._leases.seconds_left(outcome.lease_until)
             return ClaimAnswer(
-                ClaimVerdict.HELD, retry_after_seconds=max(left, 0.0) + HELD_SLACK_SECONDS
+                ClaimVerdict.HELD,
+                outcome.epoch,
+                retry_after_seconds=max(left, 0.0) + HELD_SLACK_SECONDS,
             )
         return _FINISHED
 

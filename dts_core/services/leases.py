@@ -34,6 +34,10 @@ class Leases:
         self._pause_doubt_until = self._last
         self._doubt_until = self._last + length.total_seconds()
 
+    def now(self) -> datetime:
+        """When a lease that is given now begins."""
+        return self._clock.now()
+
     def horizon(self) -> datetime:
         """A lease is over when it ended strictly before this instant.
 

@@ -44,6 +44,8 @@ def transition_of(
     at: datetime,
     most_seconds: float,
     chance: random.Random,
+    host: str = "",
+    worker: str = "",
 ) -> Transition | None:
     """What a result asks for; None when no worker may ask for it.
 
@@ -53,6 +55,8 @@ def transition_of(
         at: By the control side's clock; a worker's clock only measures how long the run took.
         most_seconds: Longest backoff.
         chance: Spreads the backoff.
+        host: Who says so: only of its own claims. Empty: not looked at.
+        worker: As `host`.
     """
     if result.event not in REPORTED:
         return None
@@ -63,6 +67,8 @@ def transition_of(
             event=JobEvent.FINISH,
             epoch=result.epoch,
             at=at,
+            host=host,
+            worker=worker,
             blob=result.blob,
             started_at=started,
             finished_at=finished,
@@ -75,6 +81,8 @@ def transition_of(
                 event=JobEvent.FINISH,
                 epoch=result.epoch,
                 at=at,
+                host=host,
+                worker=worker,
                 result=value,
                 started_at=started,
                 finished_at=finished,
@@ -88,6 +96,8 @@ def transition_of(
         event=event,
         epoch=result.epoch,
         at=at,
+        host=host,
+        worker=worker,
         due_at=due,
         error=error,
         started_at=started,

@@ -86,7 +86,7 @@ class Worker:
 
     async def report(self, event: JobEvent, deliveries: list[Delivery]) -> None:
         results = [JobResult(d.message.message_id, d.epoch, event, b"1") for d in deliveries]
-        body = codec.encode(JobResults("h", "w", results))
+        body = codec.encode(JobResults(self.link.host, self.link.worker, results))
         await self.link.publish([Outgoing(RESULTS, Message(body, type="JobResults"))])
 
     async def finish(self, deliveries: list[Delivery]) -> None:

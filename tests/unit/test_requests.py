@@ -177,10 +177,10 @@ async def test_the_internal_worker_hands_its_large_results_over(desk: Desk) -> N
     for _ in range(2):
         told = await handed_over(desk.store, given, MOST)
     assert (told.result, told.size) == (None, len(content))
-    await desk.porter.operate_batch([JobResults("control", "internal", [told])])
+    await desk.porter.operate_batch([JobResults("h1", "w1", [told])])
     assert (await desk.kept(job)).result == content
     late = await handed_over(desk.store, given, MOST)
-    assert await desk.porter.operate_batch([JobResults("control", "internal", [late])]) is None
+    assert await desk.porter.operate_batch([JobResults("h1", "w1", [late])]) is None
     assert desk.porter.results_refused == 1
     other = await desk.running()
     wide = JobResult(other.id, 1, JobEvent.FINISH, text(MOST + 2))

@@ -129,7 +129,9 @@ class Asking:
         batch = self._take()
         if not batch:
             return
-        items = [ClaimItem(ask.job, ask.is_redelivered) for ask in batch]
+        items = [
+            ClaimItem(ask.job, ask.is_redelivered, 0, ask.consumption.name) for ask in batch
+        ]
         try:
             grants = await self._questions.claims(items)
         except BaseException:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from dts_core import codec
-from dts_core.brokers.base import Consumption, Delivery, OnDeliveries
+from dts_core.brokers.base import JOBS, Consumption, Delivery, OnDeliveries
 from dts_core.brokers.claiming.records import Ask, Claim
 from dts_core.brokers.link_ends import guarded
 from dts_core.errors import CodecError
@@ -46,6 +46,7 @@ class ClaimedConsumption:
         monotonic: Callable[[], float],
     ) -> None:
         self.queue = queue
+        self.name = queue.removeprefix(JOBS)
         self.asked: dict[str, Ask] = {}
         self.held: dict[str, Claim] = {}
         """By job, those on their way back too."""

@@ -167,12 +167,16 @@ class JobWriter:
 
 
 def _allowed(transition: Transition, row: Row, at: int) -> bool:
-    """The guards beside the state: the epoch of the live claim, and a start in time."""
+    """The guards beside the state: epoch and holder of the live claim, and a start in time."""
     event = transition.event
     if event is JobEvent.CLAIM:
         return row.expires is None or row.expires > at
     if event in _FENCED or (event is JobEvent.BURY and transition.epoch):
-        return transition.epoch == row.epoch
+        return (
+            transition.epoch == row.epoch
+            and transition.host in ("", row.host)
+            and transition.worker in ("", row.worker)
+        )
     return True
 
 
