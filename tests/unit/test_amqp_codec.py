@@ -86,7 +86,7 @@ def test_a_publication_is_what_pamqp_reads(
     data = writing.publish(
         "ex", "key", message, persistent=persistent, mandatory=mandatory, frame_max=4096
     )
-    frames = []
+    frames: list[Any] = []
     while data:
         used, channel, value = pamqp_frame.unmarshal(data)
         assert channel == 1
@@ -113,7 +113,9 @@ def test_tables_are_those_of_pamqp(values: dict[str, Any]) -> None:
     data = table(values)
     assert Fields(data).table() == values
     assert pamqp_decode.field_table(data)[1] == values
-    theirs = {name: value for name, value in values.items() if isinstance(value, str | int)}
+    theirs: dict[str, Any] = {
+        name: value for name, value in values.items() if isinstance(value, str | int)
+    }
     assert Fields(pamqp_encode.field_table(theirs)).table() == theirs
 
 
@@ -312,7 +314,7 @@ def test_too_large_is_said_before_anything_is_sent() -> None:
     """A body above the bound of messages, and headers above that of frames."""
     with pytest.raises(TooLarge):
         writing.publish(
-            "", "q", Message(bytes(spec.MESSAGE_MAX + 1)),
+            "", "q", Message(bytes(spec.BODY_MAX + 1)),
             persistent=True, mandatory=True, frame_max=spec.FRAME_MAX,
         )  # fmt: skip
     with pytest.raises(TooLarge):

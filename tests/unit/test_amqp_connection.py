@@ -394,7 +394,7 @@ async def test_too_large_and_unfit_messages_cost_nothing() -> None:
     async with fake_broker() as broker:
         plane, lost = await opened(broker)
         with pytest.raises(TooLarge):
-            await publish(plane, Message(bytes(spec.MESSAGE_MAX + 1)))
+            await publish(plane, Message(bytes(spec.BODY_MAX + 1)))
         good = publish(plane)
         broker.send(amqp.confirm(spec.BASIC_ACK, 1))
         await good

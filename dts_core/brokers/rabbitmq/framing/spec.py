@@ -17,9 +17,11 @@ FRAME_MAX: Final = 128 << 10
 """Largest frame that is taken, in bytes; also RabbitMQ's own proposal."""
 FRAME_MIN: Final = 4096
 """The least that either side may ask for."""
+BODY_MAX: Final = 8 << 20
+"""Largest body that is sent, in bytes."""
 MESSAGE_MAX: Final = 16 << 20
-"""Largest body that is sent or taken, in bytes; also the bound of newer RabbitMQs."""
-BACKLOG_MAX: Final = 2 * MESSAGE_MAX
+"""Largest body that is taken, in bytes; also the bound of newer RabbitMQs."""
+BACKLOG_MAX: Final = 32 << 20
 """Most bytes that wait while the broker does not read; publishing is refused beyond."""
 DEPTH_MAX: Final = 16
 """How deep tables and arrays may lie in each other."""

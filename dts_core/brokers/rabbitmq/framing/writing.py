@@ -121,12 +121,12 @@ def publish(
 
     Raises:
         CodecError: A name or a property that AMQP cannot carry.
-        TooLarge: The body is above MESSAGE_MAX, or the headers do not fit into a frame.
+        TooLarge: The body is above BODY_MAX, or the headers do not fit into a frame.
     """
     body = message.body
     size = len(body)
-    if size > spec.MESSAGE_MAX:
-        raise TooLarge(f"a body of {size} bytes; at most {spec.MESSAGE_MAX} are sent.")
+    if size > spec.BODY_MAX:
+        raise TooLarge(f"a body of {size} bytes; at most {spec.BODY_MAX} are sent.")
     properties = properties_bytes(message, persistent=persistent)
     room = frame_max - spec.FRAME_OVERHEAD
     if len(properties) + _HEADER_FIELDS > room:
