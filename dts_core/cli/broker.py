@@ -86,6 +86,7 @@ def grant(
 def _granted(
     host: str | None, queues: tuple[str, ...], control: bool, settings: "BrokerSettings"
 ) -> "Grant":
+    from dts_core.brokers.rabbitmq.framing.address import address_of
     from dts_core.brokers.rabbitmq.permissions import (
         CONTROL_USER,
         control_permissions,
@@ -93,7 +94,7 @@ def _granted(
         worker_permissions,
     )
     from dts_core.errors import ConfigError
-    from dts_core.hosting.grants import Grant, vhost_of
+    from dts_core.hosting.grants import Grant
     from dts_core.names import check_name, is_host
     from dts_core.places import AMQP_EXAMPLE, is_amqp
 
@@ -105,7 +106,7 @@ def _granted(
             key="broker.url",
             advice=f"Give --url {AMQP_EXAMPLE.replace('USER:PASSWORD@', '')}.",
         )
-    vhost = vhost_of(settings.url)
+    vhost = address_of(settings.url).vhost
     if host is None:
         return Grant(CONTROL_USER, vhost, control_permissions(settings.mq))
     if not is_host(host):

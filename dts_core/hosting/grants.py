@@ -4,7 +4,7 @@ import secrets
 import shlex
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -14,7 +14,7 @@ from dts_core.hosting.management import Management
 from dts_core.private import read_private, write_private
 from dts_core.text import clean
 
-__all__ = ["Grant", "apply_grant", "commands_of", "keep_password", "vhost_of", "worker_url"]
+__all__ = ["Grant", "apply_grant", "commands_of", "keep_password", "worker_url"]
 
 PASSWORD_BYTES: Final = 24
 
@@ -25,11 +25,6 @@ class Grant(msgspec.Struct, frozen=True):
     user: str
     vhost: str
     permissions: Permissions
-
-
-def vhost_of(url: str) -> str:
-    """The virtual host that a URL amqp(s)://... names; `/` when it names none."""
-    return unquote(urlsplit(url).path[1:]) or "/"
 
 
 def worker_url(url: str, user: str, password: str) -> str:

@@ -13,7 +13,7 @@ from dts_core.brokers.rabbitmq.topology import subscription_queue
 from dts_core.cli.broker import broker
 from dts_core.cli.entry import dts, status_of
 from dts_core.errors import ConfigError
-from dts_core.hosting.grants import vhost_of, worker_url
+from dts_core.hosting.grants import worker_url
 from dts_core.hosting.management import Management
 from dts_core.settings import QueueNames
 
@@ -86,9 +86,7 @@ def test_control_side_may_do_everything_of_dts() -> None:
 
 
 def test_urls() -> None:
-    """The virtual host and the login are quoted as URLs want it."""
-    assert vhost_of(URL) == "a/b"
-    assert vhost_of("amqp://h") == "/"
+    """The login is quoted as URLs want it."""
     assert worker_url(URL, "u/1", "p@:/") == "amqps://u%2F1:p%40%3A%2F@rabbit:5671/a%2Fb"
 
 
