@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -45,7 +45,11 @@ class Home(Protocol):
         ...
 
     def is_paused(self, queue: str) -> bool:
-        """Whether nothing is to be handed out."""
+        """Whether nothing is to be taken."""
+        ...
+
+    def may_hand_out(self, queue: str) -> bool:
+        """Whether what has come may be handed out now."""
         ...
 
 
@@ -61,11 +65,13 @@ class RabbitConsumption:
             so that they are at hand when a place is free.
         figures: Counts what is delivered and acked.
         deadline_seconds: For the copies of dead letters when it closes.
+        ended: Told when it closes.
     """
 
     def __init__(
         self, home: Home, spec: QueueSpec, bands: Sequence[str], on_deliveries: OnDeliveries, *,
         credit: int, figures: Figures, deadline_seconds: float,
+        ended: Callable[["RabbitConsumption"], None],
     ) -> None:  # fmt: skip
         self.spec = spec
         self.bands = [Band(queue) for queue in bands]
@@ -74,6 +80,7 @@ class RabbitConsumption:
         self._on_deliveries = on_deliveries
         self._credit = max(credit, 0)
         self._deadline = deadline_seconds
+        self._ended = ended
         self._plane: Plane | None = None
         self._book: AckBook[Held] = AckBook()
         self._base = 0
@@ -127,6 +134,7 @@ class RabbitConsumption:
         if self._is_closed:
             return
         self._is_closed = True
+        self._ended(self)
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -156,11 +164,13 @@ class RabbitConsumption:
 
     def begin(self) -> None:
         """`consume` has returned: hand out from now on."""
+        if self._is_closed:
+            return
         self._is_early = False
         self._task = asyncio.get_running_loop().create_task(
             self._keep(), name=f"consume-{self.spec.name}"
         )
-        self._hand_out()
+        self.hand_out()
 
     def wake(self) -> None:
         """Look again at what should be consumed."""
@@ -191,7 +201,7 @@ class RabbitConsumption:
                 raise
         self._retry_seconds = RETRY_FIRST_SECONDS
         self._send_acks()
-        self._hand_out()
+        self.hand_out()
 
     async def watch(self) -> None:
         """Prove that it consumes; when it does not, start anew on another channel.
@@ -321,11 +331,11 @@ class RabbitConsumption:
         source.unacked += len(deliveries)
         source.band.delivered += len(deliveries)
         self._last_tag = max(self._last_tag, base + deliveries[-1].tag)
-        self._hand_out()
+        self.hand_out()
 
-    def _hand_out(self) -> None:
+    def hand_out(self) -> None:
         """Hand over what waits, the most urgent first, up to the credit."""
-        if self._is_early or self._is_closed or self._home.is_paused(self.spec.name):
+        if self._is_early or self._is_closed or not self._home.may_hand_out(self.spec.name):
             return
         if len(self.bands) > 1 and self._lock.locked():
             return  # more urgent ones may be about to come
@@ -357,7 +367,7 @@ class RabbitConsumption:
         # While consumers are being changed acks wait: room that they make would go to those that end.
         if not self._lock.locked() and not (self._wake.is_set() and self._plane is not None):
             self._send_acks()
-        self._hand_out()
+        self.hand_out()
 
     def _send_acks(self) -> None:
         acks = self._book.acks()

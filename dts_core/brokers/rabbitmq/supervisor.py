@@ -42,7 +42,8 @@ class Supervisor:
         settings: Heartbeat and deadline.
         context: For amqps.
         rebuild: Builds everything on a new connection; a DtsError of it gives the connection up.
-        lost: Told, after a connection that had been rebuilt, why it ended.
+        built: Told when everything is built.
+        lost: Told why a connection ended on which everything had been built.
         watch: Called every `watch_seconds`; whatever is in doubt gives the connection up by `doubt`.
         watch_seconds: How often.
 
@@ -55,7 +56,7 @@ class Supervisor:
         self, address: Address, *, name: str, settings: RabbitSettings,
         context: ssl.SSLContext | None, rebuild: Callable[[], Awaitable[None]],
         lost: Callable[[str], None], watch: Callable[[], Coroutine[Any, Any, None]],
-        on_state: Callable[[bool, str], None], watch_seconds: float = 10.0,
+        built: Callable[[], None], watch_seconds: float = 10.0,
     ) -> None:  # fmt: skip
         self.address = address
         self.state = "connecting"
@@ -68,7 +69,7 @@ class Supervisor:
         self._rebuild = rebuild
         self._on_lost = lost
         self._watch = watch
-        self._on_state = on_state
+        self._on_built = built
         self._watch_seconds = watch_seconds
         self._doubt: asyncio.Future[str] | None = None
         self._control: Any = None
@@ -136,9 +137,7 @@ class Supervisor:
                 log.exception("a connection to RabbitMQ failed")
                 why = f"{type(error).__name__} in this process"
             self.state = f"away: {why}"
-            if was_ready:
-                pause = BACKOFF_FIRST_SECONDS
-                self._on_state(False, why)
+            pause = BACKOFF_FIRST_SECONDS if was_ready else pause
             log.info("RabbitMQ is away", reason=why)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, BACKOFF_MAX_SECONDS)
@@ -162,7 +161,7 @@ class Supervisor:
             was_ready = True
             self.state = "connected"
             self.ready.set()
-            self._on_state(True, "")
+            self._on_built()
             why = await self._watched(doubt)
         finally:
             self.ready.clear()

@@ -1,0 +1,92 @@
+"""Exchanges and queues as they are made, looked at and counted, over the channel for declarations."""
+
+from typing import Final
+
+import structlog
+
+from dts_core.brokers import base
+from dts_core.brokers.base import QueueSpec
+from dts_core.brokers.rabbitmq import topology
+from dts_core.brokers.rabbitmq.deadlines import answered
+from dts_core.brokers.rabbitmq.supervisor import Supervisor
+from dts_core.brokers.rabbitmq.topology import Topology
+from dts_core.errors import Forbidden, QueueNotFound
+
+FANOUTS: Final = (base.CONTROL, base.EVENTS)
+
+log = structlog.get_logger(__name__)
+
+
+class Maker:
+    """Makes what is not there, and takes what is there as it is.
+
+    Args:
+        supervisor: Has the channel.
+        topology: Knows the names and arguments.
+    """
+
+    def __init__(self, supervisor: Supervisor, topology: Topology) -> None:
+        self._supervisor = supervisor
+        self._topology = topology
+        self._deadline = supervisor.deadline_seconds
+
+    async def exchanges(self) -> None:
+        """The exchanges, and the queue of the dead letters."""
+        for name, kind in topology.EXCHANGES.items():
+            await self._exchange(name, kind)
+        for name in FANOUTS:
+            await self._exchange(topology.fanout_name(name), "fanout")
+        await self.queue(self._topology.spec_of(base.DEAD))
+
+    async def queue(self, spec: QueueSpec) -> None:
+        """A queue with its bands and bindings.
+
+        Raises:
+            Forbidden: This user may not.
+            BrokerUnavailable: No answer in time.
+        """
+        for band in self._topology.bands(spec):
+            try:
+                await self.count(band)
+            except QueueNotFound:
+                await self._declare(band, spec)
+        if spec.name in self._topology.up:
+            await self._bind(spec.name, topology.UP)
+        if spec.name == base.DEAD:
+            await self._bind(spec.name, topology.DLX)
+
+    async def count(self, band: str) -> tuple[int, int]:
+        """(ready, consumers) of a queue on RabbitMQ.
+
+        Raises:
+            QueueNotFound: It is not there.
+        """
+        channel = await self._supervisor.control()
+        async with answered(f"looking at {band}", self._deadline):
+            answer = await channel.queue_declare(band, passive=True)
+        return answer.message_count or 0, answer.consumer_count or 0
+
+    async def fanout(self, exchange: str) -> None:
+        """An exchange for a fanout."""
+        await self._exchange(topology.fanout_name(exchange), "fanout")
+
+    async def _declare(self, band: str, spec: QueueSpec) -> None:
+        channel = await self._supervisor.control()
+        async with answered(f"making {band}", self._deadline):
+            await channel.queue_declare(
+                band, durable=True, arguments=self._topology.arguments(spec)
+            )
+        log.info("a queue was made", queue=band)
+
+    async def _bind(self, queue: str, exchange: str) -> None:
+        channel = await self._supervisor.control()
+        try:
+            async with answered(f"binding {queue}", self._deadline):
+                await channel.queue_bind(queue, exchange, routing_key=queue)
+        except Forbidden:  # a worker's user: the control side binds it
+            log.debug("a queue is not bound by this user", queue=queue)
+
+    async def _exchange(self, name: str, kind: str) -> None:
+        channel = await self._supervisor.control()
+        async with answered(f"making the exchange {name}", self._deadline):
+            await channel.exchange_declare(name, exchange_type=kind, durable=True)
