@@ -17,7 +17,10 @@ PARTS = {
     "children": "warm child processes",
     "end_to_end": "the whole road, through HTTP",
     "huey_peer": "Huey with SQLite, in the same run",
+    "peers": "dts and other task systems on one RabbitMQ",
 }
+MODULES = {"peers": "benchmarks.peers.suite"}
+"""Of the parts that are no module of this folder."""
 OUT = Path(__file__).parent / "out"
 
 
@@ -61,9 +64,13 @@ def main() -> int:
     for part in asked.parts or PARTS:
         print(f"\n{part}: {PARTS[part]}", flush=True)
         started = time.monotonic()
-        figures[part] = importlib.import_module(f"benchmarks.{part}").run(quick=asked.quick)
-        for name, value in flatten(figures[part]):
-            print(f"  {name:<56}{shown(value):>14}")
+        module = importlib.import_module(MODULES.get(part, f"benchmarks.{part}"))
+        figures[part] = module.run(quick=asked.quick)
+        if hasattr(module, "table"):
+            print(module.table(figures[part]))
+        else:
+            for name, value in flatten(figures[part]):
+                print(f"  {name:<56}{shown(value):>14}")
         print(f"  ({time.monotonic() - started:.0f} s)", flush=True)
     figures["ratios"] = ratios(figures)
     for name, value in figures["ratios"].items():
@@ -76,8 +83,9 @@ def main() -> int:
         "cores": os.cpu_count(),
         "quick": asked.quick,
     }
-    (OUT / "latest.json").write_text(json.dumps({"about": about, **figures}, indent=1) + "\n")
-    print(f"\nwritten: {OUT / 'latest.json'}")
+    for name, told in {"latest": figures, **figures}.items():
+        (OUT / f"{name}.json").write_text(json.dumps({"about": about, **told}, indent=1) + "\n")
+    print(f"\nwritten: {OUT / 'latest.json'}, and a file for each part beside it")
     return 0
 
 

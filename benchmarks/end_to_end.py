@@ -7,6 +7,7 @@ from typing import Any
 
 import apsw
 
+from benchmarks.figures import percentile
 from benchmarks.stack import Stack, running
 from dts_core.clients import submission
 
@@ -16,12 +17,6 @@ SENDERS = 3
 AWAITED = 300
 NOOP = "async def main():\n    return None\n"
 NOOP_SYNC = "def main():\n    return None\n"
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value below which `share` of the values lie."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 async def throughput(

@@ -1,0 +1,130 @@
+"""A whole dts for a measurement: a server with the embedded store on any broker, and one worker beside it."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.processes import Family
+from dts_core.clients import AdminClient
+from dts_core.clients.endpoint import local_endpoint
+from dts_core.errors import DtsError
+
+START_SECONDS = 60.0
+STOP_SECONDS = 40.0
+SERVER = """
+[broker]
+url = "{broker}"
+[broker.rabbitmq]
+{rabbitmq}
+[store]
+url = "sqlite://{data}"
+[server]
+port = 0
+"""
+WORKER = """
+[broker]
+url = "{broker}"
+[broker.rabbitmq]
+{rabbitmq}
+[worker]
+host = "bench"
+data = "{data}"
+[agent]
+paths = []
+"""
+
+
+class Distributed:
+    """Server and worker as processes of their own.
+
+    Args:
+        folder: For their files.
+        url: amqp://... for RabbitMQ; empty: the embedded broker, reached by its link.
+        rabbitmq: Lines of `[broker.rabbitmq]`, such as `plane = "framing"`.
+        store: Another store's URL than that of the embedded one.
+    """
+
+    def __init__(self, folder: Path, url: str = "", rabbitmq: str = "", store: str = "") -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self._url = url or f"sqlite://{self.data}"
+        self._worker_url = url or f"link+unix://{self.data}/link.sock"
+        self._rabbitmq = rabbitmq
+        self._store = store
+        self._started: dict[str, asyncio.subprocess.Process] = {}
+
+    async def start_server(self) -> AdminClient:
+        """Start the server; an administrator's client of it."""
+        text = SERVER.format(broker=self._url, data=self.data, rabbitmq=self._rabbitmq)
+        if self._store:
+            text = text.replace(f"sqlite://{self.data}", self._store, 1 if self._url else 2)
+        config = self._write("server.toml", text)
+        await self._start("server", "-m", "dts_core.cli", "server", "-c", config)
+        return await self._client()
+
+    async def start_worker(self) -> None:
+        """Start the worker; does not wait for its first sign of life."""
+        config = self._write(
+            "worker.toml",
+            WORKER.format(
+                broker=self._worker_url, data=self.folder / "worker", rabbitmq=self._rabbitmq
+            ),
+        )
+        await self._start("worker", "-m", "dts_worker.cli", "-c", config)
+
+    def families(self) -> dict[str, Family]:
+        """The processes that run: server, worker."""
+        return {name: Family(each.pid) for name, each in self._started.items()}
+
+    def said(self, part: str) -> str:
+        """The end of what a part has printed."""
+        return (self.folder / f"{part}.log").read_text("utf-8", "replace")[-2000:]
+
+    async def stop(self) -> None:
+        """SIGTERM to the worker, then to the server."""
+        for name in reversed(tuple(self._started)):
+            process = self._started.pop(name)
+            if process.returncode is not None:
+                continue
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+    def _write(self, name: str, text: str) -> str:
+        path = self.folder / name
+        path.write_text(text)
+        return str(path)
+
+    async def _start(self, part: str, *arguments: str) -> None:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DTS_", "XDG_"))
+        }
+        with (self.folder / f"{part}.log").open("ab") as log:
+            self._started[part] = await asyncio.create_subprocess_exec(
+                *(sys.executable, *arguments),
+                cwd=self.folder,
+                env=kept | {"HOME": str(self.folder), "PYTHONPATH": str(Path(__file__).parents[1])},
+                stdout=log,
+                stderr=log,
+            )
+
+    async def _client(self) -> AdminClient:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self._started["server"].returncode is not None:
+                raise RuntimeError(f"dts server ended: {self.said('server')}")
+            with contextlib.suppress(DtsError):
+                found = local_endpoint(self.data)
+                client = AdminClient(found.url, found.token)
+                await client.session()
+                return client
+            await asyncio.sleep(0.1)
+        raise RuntimeError(f"dts server was not ready in time: {self.said('server')}")

@@ -1,0 +1,1 @@
+"""Other task systems on the same RabbitMQ, in the same run."""
