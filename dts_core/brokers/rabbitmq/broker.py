@@ -39,11 +39,11 @@ from dts_core.brokers.rabbitmq.plane import Plane
 from dts_core.brokers.rabbitmq.publishing import Parcel, Publisher
 from dts_core.brokers.rabbitmq.subscribing import RabbitSubscription
 from dts_core.brokers.rabbitmq.supervisor import Supervisor
+from dts_core.brokers.rabbitmq.tls import context_of
 from dts_core.brokers.rabbitmq.topology import Topology, band_for
 from dts_core.errors import BrokerUnavailable, DtsError, QueueNotFound, TooLarge
 from dts_core.model import QueueStats
 from dts_core.settings import QueueNames, RabbitSettings, TlsSettings
-from dts_core.tls import client_context
 
 if TYPE_CHECKING:
     from dts_core.stores.base import DeadLetterStore
@@ -88,7 +88,7 @@ class RabbitmqBroker:
         self._topology = Topology(names or QueueNames(), self._settings)
         self._graves = graves
         is_tls = self._address.is_tls
-        self._context = client_context(tls or TlsSettings(), table="broker") if is_tls else None
+        self._context = context_of(tls or TlsSettings()) if is_tls else None
         self._supervisor = Supervisor(
             self._address, name=self._name, settings=self._settings, context=self._context,
             rebuild=self._rebuild, lost=self._lost, watch=self._watch,
