@@ -85,8 +85,10 @@ async def test_published_confirmed_taken_and_acked(road: Road) -> None:
     ]  # fmt: skip
     await asyncio.gather(*(road.publish(message) for message in messages))
     tag = await road.take(prefetch=100)
-    while len(road.got) < len(messages):
-        await road.until_got(len(road.got) + 1)
+    acked = 0
+    while acked < len(messages):
+        await road.until_got(acked + 1)
+        acked = len(road.got)
         road.plane.ack(road.got[-1].tag, multiple=True)
     assert [each.message for each in road.got] == messages
     assert {(each.routing_key, each.redelivered) for each in road.got} == {("q", False)}
