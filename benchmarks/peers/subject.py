@@ -8,13 +8,20 @@ from benchmarks.processes import Family
 class Subject(Protocol):
     """One task system between `open` and `close`, with a virtual host of its own."""
 
-    name: str
     version: str
     """Known once it is open."""
     results: str
     """Where results are stored, in words; known once it is open."""
-    jobs: int
-    """Jobs of one measurement: enough for some seconds."""
+
+    @property
+    def name(self) -> str:
+        """As the table calls it."""
+        ...
+
+    @property
+    def jobs(self) -> int:
+        """Jobs of one measurement: enough for some seconds."""
+        ...
 
     async def open(self) -> None:
         """Start everything but the worker."""
