@@ -5,7 +5,7 @@ whatever reason, it stays over, and the channel is told once.
 """
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from dts_core.brokers.rabbitmq.framing import spec, writing
 from dts_core.brokers.rabbitmq.framing.fields import Fields
@@ -74,9 +74,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is there: greet."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(HIGH_WATER)
+        self._transport = cast(
+            asyncio.Transport, transport
+        )  # uvloop's own class is not one by name
+        self._transport.set_write_buffer_limits(HIGH_WATER)
         self.send(spec.GREETING)
 
     def data_received(self, data: bytes) -> None:
