@@ -93,10 +93,11 @@ async def _work(loaded: "Loaded[WorkerFile]", parent_pipe: int | None) -> None:
 
     import structlog
 
-    from dts_core.brokers.link import LinkBroker, unix_stream
-    from dts_core.brokers.naming import NamedBroker, Names
+    from dts_core.hosting.notify import Notifier
+    from dts_core.hosting.service import told
     from dts_core.hosting.stopping import stop_requests
-    from dts_core.places import socket_of
+    from dts_core.hosting.waiting import Stopped
+    from dts_core.wiring.worker import worker_line
     from dts_worker.identity import data_folder, host_name, worker_name
     from dts_worker.worker import Worker
 
@@ -104,32 +105,37 @@ async def _work(loaded: "Loaded[WorkerFile]", parent_pipe: int | None) -> None:
     host = host_name(settings.worker.host)
     name = worker_name(host)
     structlog.get_logger(__name__).info("starting", worker=name, settings=loaded.story())
-    link = LinkBroker(
-        unix_stream(socket_of(settings.broker.url, key="broker.url")), host=host, worker=name
-    )
+    line = worker_line(settings.broker, host=host, worker=name)
     parts = Worker(
         settings,
-        NamedBroker(link, Names(settings.broker.mq)),
+        line.broker,
         host=host,
         worker=name,
         folder=data_folder(settings.worker.data),
         adopt_orphans=True,
     )
-    link.holding = parts.held
-    link.on_resumed = parts.on_resumed
-    link.on_state = parts.on_link
+    line.attach(holding=parts.held, on_resumed=parts.on_resumed, on_state=parts.on_link)
     at_once = asyncio.Event()
-    with stop_requests() as stop, _until_parent_ends(parent_pipe, at_once):
+    with (
+        contextlib.closing(Notifier.from_environment()) as notifier,
+        stop_requests() as stop,
+        _until_parent_ends(parent_pipe, at_once, stop),
+    ):
         try:
-            await link.start()
-            await parts.run(stop, at_once=at_once)
+            await line.start(stop, notifier.status)
+            async with told(
+                notifier, ready=parts.ready, stop=stop, probe=line.probe, status=f"ready as {name}"
+            ):
+                await parts.run(stop, at_once=at_once)
+        except Stopped:
+            pass  # asked to, before there was anything to stop
         finally:
-            await link.close()
+            await line.close()
 
 
 @contextlib.contextmanager
-def _until_parent_ends(parent_pipe: int | None, at_once: "asyncio.Event") -> "Iterator[None]":
-    """Set `at_once` when the process that started us is gone, however it ended."""
+def _until_parent_ends(parent_pipe: int | None, *events: "asyncio.Event") -> "Iterator[None]":
+    """Set the events when the process that started us is gone, however it ended."""
     import asyncio
 
     if parent_pipe is None:
@@ -139,7 +145,8 @@ def _until_parent_ends(parent_pipe: int | None, at_once: "asyncio.Event") -> "It
 
     def on_readable() -> None:
         loop.remove_reader(parent_pipe)
-        at_once.set()
+        for event in events:
+            event.set()
 
     os.set_blocking(parent_pipe, False)
     loop.add_reader(parent_pipe, on_readable)

@@ -72,6 +72,8 @@ class Worker:
         self._worker = worker
         self._folder = folder
         self._draining = False
+        self.ready = asyncio.Event()
+        """Set once it takes jobs."""
         self._slots = own.slots or os.cpu_count() or 1
         self._queues = list(dict.fromkeys([*own.queues, f"host.{host}"]))
         clock = clock or SystemClock()
@@ -195,6 +197,7 @@ class Worker:
                 await self.orders.open()
                 await self.consumer.open()
                 log.info("the worker is ready", host=self._host, queues=self._queues)
+                self.ready.set()
                 await _first_of(stop, hurry)
                 await self._drain(hurry)
                 for part in parts:

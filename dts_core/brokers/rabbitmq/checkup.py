@@ -32,12 +32,12 @@ from dts_core.brokers.rabbitmq.deadlines import answered
 from dts_core.brokers.rabbitmq.framing.address import Address, address_of
 from dts_core.brokers.rabbitmq.permissions import user_of
 from dts_core.brokers.rabbitmq.supervisor import url_of
+from dts_core.brokers.rabbitmq.tls import context_of
 from dts_core.brokers.rabbitmq.topology import UP, Topology, fanout_name, subscription_queue
 from dts_core.doctor.findings import Finding, ok, problem, warning
 from dts_core.errors import DtsError, Forbidden, QueueNotFound
 from dts_core.settings import BrokerSettings, LinkSettings
 from dts_core.text import one_line
-from dts_core.tls import client_context
 
 __all__ = ["check_rabbitmq"]
 
@@ -89,7 +89,7 @@ class _Checkup:
         settings = self._settings
         context: ssl.SSLContext | None = None
         if self._address.is_tls:
-            context = client_context(settings.tls, table="broker")
+            context = context_of(settings.tls)
         url = url_of(self._address, settings.rabbitmq.heartbeat_seconds, "dts doctor")
         self._connection = aiormq.Connection(url, context=context)
         reason = None

@@ -13,11 +13,10 @@ import msgspec
 
 from dts_core.brokers import base
 from dts_core.brokers.rabbitmq.topology import DLX, UP, fanout_name
+from dts_core.brokers.senders import HOST_USER
 from dts_core.settings import QueueNames
 
 CONTROL_USER: Final = "dts.control"
-HOST_USER: Final = "dts.host."
-"""Prefix of the users of worker hosts: whoever reads a message knows by it which host it came from."""
 
 
 class Permissions(msgspec.Struct, frozen=True):
@@ -29,7 +28,7 @@ class Permissions(msgspec.Struct, frozen=True):
 
 
 def user_of(host: str) -> str:
-    """The user of a worker host."""
+    """The user of a worker host: whoever reads a message knows by it which host it came from."""
     return HOST_USER + host
 
 
