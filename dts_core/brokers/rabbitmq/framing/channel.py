@@ -10,7 +10,7 @@ import structlog
 
 from dts_core.brokers.base import Message
 from dts_core.brokers.rabbitmq.framing import spec, writing
-from dts_core.brokers.rabbitmq.framing.confirms import Confirms
+from dts_core.brokers.rabbitmq.framing.confirms import Confirms, fail
 from dts_core.brokers.rabbitmq.framing.connection import Connection
 from dts_core.brokers.rabbitmq.framing.fields import Fields, short_text
 from dts_core.brokers.rabbitmq.framing.parser import Batch, Method
@@ -104,7 +104,7 @@ class FramingPlane:
                 frame_max=connection.frame_max,
             )  # fmt: skip
         except DtsError as error:
-            future.set_exception(error)
+            fail(future, error)
             return future
         self._confirms.add(future, (exchange, routing_key, message.message_id))
         connection.send(data)
@@ -257,11 +257,9 @@ class FramingPlane:
         """The connection is over."""
         self._end = reason
         error = BrokerUnavailable(f"the channel is lost: {reason}")
-        self._confirms.fail(error)
+        self._confirms.fail_all(error)
         for _, future in self._questions:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # marks it as seen: of a question with two answers only the last is waited for
+            fail(future, error)
         self._questions.clear()
         self._consumers.clear()
         if not self._is_closing:

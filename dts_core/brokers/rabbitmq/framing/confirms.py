@@ -9,6 +9,13 @@ Route = tuple[str, str, str]
 """Exchange, routing key and message id: by these a returned message is known again."""
 
 
+def fail(future: "asyncio.Future[None]", error: DtsError) -> None:
+    """End it with an error; whoever gave up waiting need not look at it."""
+    if not future.done():
+        future.set_exception(error)
+        future.exception()
+
+
 class Confirms:
     """The publications of one channel that are open. Their tags count from 1, as the broker's do."""
 
@@ -40,7 +47,7 @@ class Confirms:
                 continue
             if self._returned and number <= self._returned.get(route, 0):
                 where = route[1] or route[0]
-                future.set_exception(QueueNotFound(f"no queue takes {where!r}."))
+                fail(future, QueueNotFound(f"no queue takes {where!r}."))
             else:
                 future.set_result(None)
         if self._returned and not self._open:
@@ -54,20 +61,18 @@ class Confirms:
         """
         for number in self._named(tag, multiple):
             future, route = self._open.pop(number)
-            if not future.done():
-                where = route[1] or route[0]
-                future.set_exception(BrokerUnavailable(f"the broker refused it for {where!r}."))
+            where = route[1] or route[0]
+            fail(future, BrokerUnavailable(f"the broker refused it for {where!r}."))
 
     def returned(self, route: Route) -> None:
         """A message of this route came back; its confirm follows."""
         self._returned[route] = self._last
 
-    def fail(self, error: DtsError) -> None:
+    def fail_all(self, error: DtsError) -> None:
         """None of them will be confirmed any more."""
         left, self._open = self._open, {}
         for future, _ in left.values():
-            if not future.done():
-                future.set_exception(error)
+            fail(future, error)
 
     def _named(self, tag: int, multiple: bool) -> Iterable[int]:
         if tag > self._last or (not tag and not multiple):
