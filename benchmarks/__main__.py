@@ -17,6 +17,7 @@ PARTS = {
     "children": "warm child processes",
     "end_to_end": "the whole road, through HTTP",
     "huey_peer": "Huey with SQLite, in the same run",
+    "rabbitmq": "the RabbitMQ adapter by itself",
     "peers": "dts and other task systems on one RabbitMQ",
 }
 MODULES = {"peers": "benchmarks.peers.suite"}

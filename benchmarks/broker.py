@@ -17,6 +17,7 @@ from typing import Any
 import uvloop
 
 from dts_core.brokers.base import (
+    Broker,
     ClaimAnswer,
     ClaimRequest,
     ClaimVerdict,
@@ -91,7 +92,7 @@ def messages(count: int) -> list[Outgoing]:
     return [Outgoing("jobs.x", Message(BODY, message_id=new_id())) for _ in range(count)]
 
 
-async def enqueue(owner: Owner, total: int, batch: int) -> float:
+async def enqueue(broker: Broker, total: int, batch: int) -> float:
     """Durable publications per second by many callers, each waiting for its confirm."""
     callers = max(OUTSTANDING // batch, 1)
     rounds = max(total // (batch * callers), 1)
@@ -99,7 +100,7 @@ async def enqueue(owner: Owner, total: int, batch: int) -> float:
 
     async def caller(mine: list[Outgoing]) -> None:
         for _ in range(rounds):
-            await owner.broker.publish(mine)
+            await broker.publish(mine)
 
     started = time.perf_counter()
     await asyncio.gather(*(caller(mine) for mine in items))
@@ -153,7 +154,7 @@ async def local(folder: Path, total: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"enqueue_per_second": {}, "claim_run_ack_per_second": {}}
     for batch in BATCHES:
         async with Owner(folder, f"enqueue{batch}") as owner:
-            rate = await enqueue(owner, total, batch)
+            rate = await enqueue(owner.broker, total, batch)
             figures["enqueue_per_second"][f"batch_{batch}"] = rate
     for prefetch in (10, 100):
         async with Owner(folder, f"ack{prefetch}") as owner:
