@@ -53,6 +53,8 @@ class Asking:
         self.ended = Ended()
         self.returns = returns
         self.is_away = False
+        self.is_linked = True
+        """Whether there is a connection below."""
         self.holding: Callable[[], Sequence[tuple[str, int]]] = lambda: ()
         self.on_resumed: Callable[[Resumed], None] = lambda claims: None
         self.consumptions: list[ClaimedConsumption] = []
@@ -129,16 +131,11 @@ class Asking:
         batch = self._take()
         if not batch:
             return
-        items = [
-            ClaimItem(ask.job, ask.is_redelivered, 0, ask.consumption.name) for ask in batch
-        ]
+        items = [ClaimItem(ask.job, ask.is_redelivered, 0, ask.consumption.name) for ask in batch]
         try:
             grants = await self._questions.claims(items)
         except BaseException:
-            for ask in reversed(batch):
-                ask.is_asked = False
-                if not ask.is_over:
-                    self.waiting.appendleft(ask)
+            self._put_back(batch)
             raise
         granted: dict[ClaimedConsumption, list[Delivery]] = {}
         for ask, grant in zip(batch, grants, strict=True):
@@ -151,6 +148,15 @@ class Asking:
                 self._refused(ask, grant)
         for consumption, deliveries in granted.items():
             consumption.hand_over(deliveries)
+
+    def _put_back(self, batch: list[Ask]) -> None:
+        for ask in reversed(batch):
+            ask.is_asked = False
+            if not ask.is_over:
+                self.waiting.appendleft(ask)
+        for consumption in {ask.consumption for ask in batch}:
+            if not consumption.is_taking:
+                consumption.hand_back()
 
     def _take(self) -> list[Ask]:
         batch: list[Ask] = []

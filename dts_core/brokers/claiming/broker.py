@@ -79,6 +79,7 @@ class ClaimingBroker:
 
     def on_link(self, connected: bool, why: str) -> None:
         """The connection below comes or goes; on the loop's thread, before any delivery of a new one."""
+        self._asking.is_linked = connected
         if connected and self._was_lost:
             self._asking.doubt()
         elif not connected:

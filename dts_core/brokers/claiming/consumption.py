@@ -115,7 +115,7 @@ class ClaimedConsumption:
         self.regrant()
         self.nack(list(self._live), requeue=True)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS if self._asking.is_linked else 0):
                 await self._asking.returns.flushed()
         self._asking.remove(self)
         if self._inner is not None:
