@@ -76,12 +76,13 @@ class Internal(Consumer[JobMessage]):
     """Consumes `jobs.dts`.
 
     Args:
-        broker: A link of its own: claims belong to (HOST, WORKER).
+        broker: A link of its own: claims belong to (HOST, `worker`).
         store: For leases.
         services: What the shipped functions may use.
         builtins: Where the sources lie.
         settings: [consumer.internal].
         clock: For instants.
+        worker: Its name; unique for each start where several may run.
     """
 
     name = WORKER
@@ -96,6 +97,8 @@ class Internal(Consumer[JobMessage]):
         builtins: Builtins,
         settings: InternalSettings,
         clock: Clock,
+        *,
+        worker: str = WORKER,
     ) -> None:
         super().__init__(broker, prefetch=settings.prefetch, batch=settings.batch)
         self._store = store
@@ -104,7 +107,8 @@ class Internal(Consumer[JobMessage]):
         self._clock = clock
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._held: dict[str, _Held] = {}
-        self._reports = Reports(broker, clock, host=HOST, worker=WORKER)
+        self._worker = worker
+        self._reports = Reports(broker, clock, host=HOST, worker=worker)
         child = ChildSettings(host=HOST)
         self._children = Children(ChildrenSettings(slots=settings.concurrency, child=child))
 
@@ -197,7 +201,7 @@ class Internal(Consumer[JobMessage]):
                 return
 
     def _message(self, result: JobResult) -> Message:
-        body = codec.encode(JobResults(HOST, WORKER, [result]))
+        body = codec.encode(JobResults(HOST, self._worker, [result]))
         return Message(body, type="JobResults", timestamp=self._clock.now().timestamp())
 
     async def _renew(self) -> None:

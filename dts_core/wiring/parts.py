@@ -1,19 +1,31 @@
 """The daemons, each put together from an engine's ports; who runs which is the process's matter."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from dts_core.brokers.base import Broker
 from dts_core.daemons.base import Part
-from dts_core.daemons.internal import Internal
+from dts_core.daemons.internal import WORKER, Internal
 from dts_core.daemons.logtracer import Logtracer
 from dts_core.daemons.porter import Porter
+from dts_core.daemons.relay import Relay
+from dts_core.daemons.requests import Requests
 from dts_core.daemons.scheduler import Scheduler
 from dts_core.daemons.stethoscope import Stethoscope
 from dts_core.services.builtins import Builtins
+from dts_core.services.claims import Claims
 from dts_core.services.container import Services
 from dts_core.wiring.ports import Ports
 
-__all__ = ["internal", "logtracer", "porter", "scheduler", "stethoscope"]
+__all__ = [
+    "claims_of",
+    "internal",
+    "logtracer",
+    "porter",
+    "requests",
+    "scheduler",
+    "stethoscope",
+]
 
 
 def porter(ports: Ports, on_refused: Callable[[], None] = lambda: None) -> Part:
@@ -57,14 +69,42 @@ def scheduler(ports: Ports) -> Part:
     ).run
 
 
-def internal(ports: Ports, broker: Broker, services: Services, builtins: Builtins) -> Part:
+def internal(
+    ports: Ports,
+    broker: Broker,
+    services: Services,
+    builtins: Builtins,
+    *,
+    worker: str = WORKER,
+) -> Part:
     """Runs the jobs of namespace `dts/`.
 
     Args:
         ports: The engine.
-        broker: One whose deliveries are claimed for (internal.HOST, internal.WORKER).
+        broker: One whose deliveries are claimed for (internal.HOST, `worker`).
         services: What the shipped functions may use.
         builtins: Where their sources lie.
+        worker: Its name.
     """
     settings = ports.consumer.internal
-    return Internal(broker, ports.store, services, builtins, settings, ports.clock).run
+    return Internal(
+        broker, ports.store, services, builtins, settings, ports.clock, worker=worker
+    ).run
+
+
+def requests(ports: Ports, claims: Claims | None = None) -> Part:
+    """Answers the questions of workers.
+
+    Args:
+        ports: The engine.
+        claims: Grants claims, where workers have to ask for them.
+    """
+    return Requests(
+        ports.broker, ports.store, ports.clock, result_max=ports.result_max, claims=claims
+    ).run
+
+
+def claims_of(ports: Ports, relay: Relay) -> Claims:
+    """Grants claims, and announces what changes by it."""
+    lease = timedelta(seconds=ports.consumer.scheduler.lease_seconds)
+    return Claims(ports.store, ports.clock, lease=lease, on_changes=relay.tell, leases=ports.leases)
