@@ -109,11 +109,9 @@ class Registry:
 
 def allowed(action: Action, *, role: str, read_only: bool, connected: bool) -> str:
     """Why an action cannot be done now; empty when it can."""
-    if not action.writes:
-        return ""
-    if read_only:
+    if action.writes and read_only:
         return "this console is read-only"
-    if not connected:
+    if action.writes and not connected:
         return "the server is unreachable"
     if role and _RANK.get(role, 0) < _NEEDS[action.permission]:
         return f"needs the role {ROLE_FOR[action.permission]}; yours is {role}"

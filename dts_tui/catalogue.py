@@ -1,50 +1,11 @@
 """Everything the console can do, one entry each: name, keys, help, permission, and its two other forms."""
 
-from dataclasses import dataclass
+from dts_tui.entries import ADMIN, OPERATE, READ, SUBMIT, Action
+from dts_tui.operating import OPERATING
 
-READ, SUBMIT, OPERATE, ADMIN = "read", "submit", "operate", "admin"
-
-
-EVERYWHERE = ""
-
-
-@dataclass(frozen=True)
-class Action:
-    """One thing that can be done.
-
-    Attributes:
-        name: What it is called in `:`, in `[keys]` of tui.toml and in the docs.
-        keys: Textual key names; the first one is shown.
-        scopes: The screens that offer it; empty: all of them.
-        title: One or two words, for the footer.
-        help: One sentence.
-        permission: read, submit, operate or admin; all but read are switched off in a read-only console.
-        command, request: The same thing as a `dts` line and as an HTTP request; `{name}` is filled from the subject.
-        footer: Place in the footer, lowest first; 0: not shown there.
-        typing: Works while a text field has the focus.
-        tall: Whether the help lists it under the movements.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    title: str
-    help: str
-    scopes: tuple[str, ...] = ()
-    permission: str = READ
-    command: str = ""
-    request: str = ""
-    footer: int = 0
-    typing: bool = False
-
-    @property
-    def writes(self) -> bool:
-        """Whether it changes anything on the server."""
-        return self.permission != READ
-
-    def offered(self, scope: str) -> bool:
-        """Whether a screen offers it."""
-        return not self.scopes or scope in self.scopes
-
+__all__ = [
+    "ACTIONS", "ADMIN", "AREAS", "OPERATE", "READ", "SUBMIT", "TYPING_SCOPES", "Action",
+]  # fmt: skip
 
 AREAS = ("wall", "jobs", "functions", "hosts", "logs", "alarms", "queues")
 
@@ -56,7 +17,7 @@ _AREA_HELP = {
     "hosts": "Hosts: live figures, charts, facts.",
     "logs": "Logs as they are written.",
     "alarms": "Alarms, open ones first.",
-    "queues": "Queues and what waits in them.",
+    "queues": "Queues and dead letters; pause and resume; the state of every part.",
 }
 
 
@@ -64,10 +25,10 @@ _AREA_COMMAND = {
     "wall": ("dts status", "GET /status"),
     "jobs": ("dts jobs", "GET /jobs?{query}"),
     "functions": ("dts functions list", "GET /admin/functions"),
-    "hosts": ("dts status", "GET /hosts"),
+    "hosts": ("dts hosts list", "GET /hosts"),
     "logs": ("dts logs -f", "GET /logs?{query}"),
     "alarms": ("dts status", "GET /alarms"),
-    "queues": ("dts status", "GET /queues"),
+    "queues": ("dts queues list", "GET /queues"),
 }
 
 
@@ -75,7 +36,7 @@ TYPING_SCOPES = ("submit", "editor", "choose")
 """Screens where a text field has the keys: only what works while typing is named there."""
 
 
-_LISTS = ("jobs", "functions", "hosts", "alarms", "queues")
+_LISTS = ("jobs", "functions", "hosts", "alarms", "queues", "dead")
 
 
 _JOBS = ("jobs", "job", "me", "wall-failed", "host-jobs")
@@ -166,7 +127,7 @@ ACTIONS: tuple[Action, ...] = (
         ("d",),
         "describe",
         "Every field of what is under the cursor.",
-        scopes=("jobs", "job", "functions", "hosts", "alarms", "queues", "wall", "me"),
+        scopes=("jobs", "job", "functions", "hosts", "alarms", "queues", "dead", "wall", "me"),
         command="dts job {id} --json",
         request="GET /jobs/{id}",
     ),
@@ -318,16 +279,18 @@ ACTIONS: tuple[Action, ...] = (
         ("space",),
         "mark",
         "Mark or unmark the line under the cursor.",
-        scopes=("jobs", "logs", "me"),
+        scopes=("jobs", "logs", "me", "dead"),
     ),
     Action(
         "mark-all",
         ("*",),
         "mark all",
         "Mark everything that is shown.",
-        scopes=("jobs", "logs", "me"),
+        scopes=("jobs", "logs", "me", "dead"),
     ),
-    Action("unmark", ("u",), "unmark", "Take all marks away.", scopes=("jobs", "logs", "me")),
+    Action(
+        "unmark", ("u",), "unmark", "Take all marks away.", scopes=("jobs", "logs", "me", "dead")
+    ),
     Action("sort", ("o",), "sort", "Sort by the next column.", scopes=(*_LISTS, "me")),
     Action("reverse", ("O",), "reverse", "Turn the order round.", scopes=(*_LISTS, "me")),
     # logs
@@ -377,6 +340,7 @@ ACTIONS: tuple[Action, ...] = (
         scopes=("logs",),
     ),
     Action("clear", (), "clear", "Empty the shown lines; new ones keep coming.", scopes=("logs",)),
+    *OPERATING,
     # everywhere
     Action("pause", ("p",), "pause", "Stop or resume refreshing; shows since when."),
     Action("refresh", ("r",), "refresh", "Ask the server now."),

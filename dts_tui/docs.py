@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dts_tui.actions import ROLE_FOR, key_label
-from dts_tui.catalogue import ACTIONS, Action
+from dts_tui.catalogue import ACTIONS, READ, Action
 
 _HEAD = """# The console
 
@@ -57,6 +57,7 @@ _SCOPES = (
     ("logs", "Logs"),
     ("alarms", "Alarms"),
     ("queues", "Queues"),
+    ("dead", "Dead letters"),
     ("wall", "The Wall"),
 )
 
@@ -78,7 +79,7 @@ def _table(actions: list[Action]) -> str:
     rows = ["| key | `:` name | does | needs |\n", "| --- | --- | --- | --- |\n"]
     for action in actions:
         keys = " ".join(f"`{_cell(key_label(key))}`" for key in action.keys) or "–"
-        needs = ROLE_FOR[action.permission] if action.writes else ""
+        needs = ROLE_FOR[action.permission] if action.permission != READ else ""
         rows.append(f"| {keys} | {action.name} | {_cell(action.help)} | {needs} |\n")
     return "".join(rows)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dts_core.model import Host
 from dts_core.plain import glyphs, words
 from dts_core.plain.cells import cells, cut, pad
-from dts_core.plain.figures import by_pressure, memory_share, worst_disk
+from dts_core.plain.figures import by_pressure, host_state, memory_share, worst_disk
 from dts_tui.draw import Line, bar, box, chart, fit, join, level_style, spark, spread, squeeze
 from dts_tui.scene import Scene, pointed
 from dts_tui.state import SAMPLES_MAX, History, World
@@ -65,7 +65,7 @@ def _host_sizes(hosts: list[Host], width: int) -> _Sizes:
 
 
 def _host_line(scene: Scene, host: Host, sizes: _Sizes) -> Line:
-    look, beat = glyphs.host(host.state), host.beat
+    look, beat = glyphs.host(host_state(host)), host.beat
     age = (scene.now - host.last_beat).total_seconds()
     history = scene.world.history.get(host.name)
     memory = memory_share(host)

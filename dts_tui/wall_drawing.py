@@ -2,13 +2,14 @@
 
 from datetime import datetime, timedelta
 
-from dts_core.model import Alarm, JobCounts, QueueStats
+from dts_core.model import Alarm, JobCounts
 from dts_core.plain import glyphs, words
-from dts_core.plain.cells import cells, pad
+from dts_core.plain.cells import cells, cut, pad
 from dts_core.plain.figures import counts_line, lasted
-from dts_core.views import JobView
+from dts_core.views import JobView, QueueView
 from dts_tui.draw import Line, bar, box, fit, join, spread, wrap
 from dts_tui.host_drawing import host_box, hosts_panel
+from dts_tui.parts_drawing import troubled
 from dts_tui.scene import Scene, Spot, pointed
 from dts_tui.state import World
 
@@ -174,7 +175,7 @@ def _rates(counts: JobCounts, *, hours: bool) -> Line:
     return out
 
 
-def shown_queues(world: World) -> list[QueueStats]:
+def shown_queues(world: World) -> list[QueueView]:
     """The queues, those that hold jobs first."""
     return sorted(
         world.queues,
@@ -188,6 +189,8 @@ def _queues(scene: Scene, width: int, height: int) -> tuple[Line, list[Line]]:
     title: Line = [("queues", "title")]
     if dead:
         title.append((f" ─ {words.plural(dead, 'dead letter')}", "bad"))
+    if bad := troubled(scene.world.status.parts if scene.world.status else []):
+        title = [("queues", "title"), (f" ─ {bad[0].name} {bad[0].state}", "bad")]
     oldest = width >= 34
     name = width - 16 - 8 * oldest
     head: Line = [(" " * name, "dim"), ("   ready unacked" + "  oldest" * oldest, "column")]
@@ -197,15 +200,21 @@ def _queues(scene: Scene, width: int, height: int) -> tuple[Line, list[Line]]:
     return title, [head, *pointed(scene, "queues", lines, width, first)]
 
 
-def _queue_line(queue: QueueStats, name: int, *, oldest: bool) -> Line:
+def _queue_line(queue: QueueView, name: int, *, oldest: bool) -> Line:
     ready = "warn" if queue.ready and not queue.consumers else "strong" if queue.ready else "dim"
     age = words.age(queue.oldest_seconds) if queue.ready else words.ABSENT
     return [
-        (pad(queue.name, name), "text" if queue.ready or queue.unacked else "dim"),
+        _queue_name(queue, name),
         (pad(words.short_count(queue.ready), 8, "right"), ready),
         (pad(words.short_count(queue.unacked), 8, "right"), "busy" if queue.unacked else "dim"),
         (pad(age, 8, "right") if oldest else "", "dim"),
     ]
+
+
+def _queue_name(queue: QueueView, width: int) -> tuple[str, str]:
+    if queue.paused:
+        return pad(cut(queue.name, max(width - 9, 4)) + " (paused)", width), "warn"
+    return pad(queue.name, width), "text" if queue.ready or queue.unacked else "dim"
 
 
 def _alarms(scene: Scene, width: int, height: int) -> tuple[Line, list[Line]]:

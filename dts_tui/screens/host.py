@@ -9,7 +9,7 @@ from dts_core.errors import DtsError
 from dts_core.model import Alarm, Host
 from dts_core.plain import glyphs, words
 from dts_core.plain.cells import pad
-from dts_core.plain.figures import memory_share
+from dts_core.plain.figures import host_state, memory_share
 from dts_core.views import AlarmList, JobPage, JobView, LogPage
 from dts_tui.actions import subject_of_jobs
 from dts_tui.draw import Line, bar, fit
@@ -19,6 +19,7 @@ from dts_tui.scene import Scene, WallView
 from dts_tui.screens.base import Place
 from dts_tui.screens.job_actions import ask_again, ask_cancel
 from dts_tui.screens.job_table import job_columns
+from dts_tui.screens.operating import ask_drain
 from dts_tui.screens.tabbed import Tabbed
 from dts_tui.wall_drawing import alarm_line
 from dts_tui.widgets.lines import Lines
@@ -80,9 +81,10 @@ class HostPage(Tabbed):
                     )
                 ]
             ]
-        look, beat = glyphs.host(host.state), host.beat
+        state, beat = host_state(host), host.beat
+        look = glyphs.host(state)
         out: Line = [
-            (f" {look.glyph} {host.state}", look.style),
+            (f" {look.glyph} {state}", look.style),
             (f"  {host.name}", "strong"),
             (f"  beat {words.since(host.last_beat, self.console.now())} ago", "dim"),
             (
@@ -221,6 +223,10 @@ class HostPage(Tabbed):
     def do_again_default(self) -> None:
         """Run it again with the newest version."""
         ask_again(self, self.jobs.chosen(), "default")
+
+    def do_drain(self) -> None:
+        """Have it take nothing new, or take jobs again."""
+        ask_drain(self, self.host())
 
     def do_submit(self) -> None:
         """Choose a function to run here."""

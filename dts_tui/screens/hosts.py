@@ -6,11 +6,12 @@ from functools import partial
 from dts_core.model import Host
 from dts_core.plain import glyphs, words
 from dts_core.plain.cells import pad
-from dts_core.plain.figures import by_pressure, memory_share, worst_disk
+from dts_core.plain.figures import by_pressure, host_state, memory_share, worst_disk
 from dts_tui.draw import Line, Span, bar, level_style, spark
 from dts_tui.host_drawing import trail as points
 from dts_tui.screens.base import ONCE, Place
 from dts_tui.screens.lists import WorldList
+from dts_tui.screens.operating import ask_drain
 from dts_tui.widgets.table import Column
 
 
@@ -33,7 +34,7 @@ class Hosts(WorldList[Host]):
         """For filter and export."""
         return {
             "name": item.name,
-            "state": item.state,
+            "state": host_state(item),
             "version": item.beat.version,
             "system": item.beat.system,
             "queue": " ".join(item.beat.queues),
@@ -54,7 +55,7 @@ class Hosts(WorldList[Host]):
             return host.name, "strong"
 
         return [
-            Column("state", _state, 9, keep=9, sort=lambda h: h.state),
+            Column("state", _state, 10, keep=9, sort=lambda h: h.state),
             Column("host", name, 10, grow=2, most=30, keep=9, sort=lambda h: h.name),
             Column("beat", beat, 5, align="right", keep=8),
         ]
@@ -117,6 +118,10 @@ class Hosts(WorldList[Host]):
         if self.rows.cursor:
             self.console.go(Place("choose", self.rows.cursor))
 
+    def do_drain(self) -> None:
+        """Have it take nothing new, or take jobs again."""
+        ask_drain(self, self.rows.current)
+
     def do_job_logs(self) -> None:
         """Its log lines."""
         if self.rows.cursor:
@@ -134,8 +139,9 @@ class Hosts(WorldList[Host]):
 
 
 def _state(host: Host, width: int) -> Line:
-    look = glyphs.host(host.state)
-    return [(look.glyph + " ", look.style), (host.state, look.style)]
+    name = host_state(host)
+    look = glyphs.host(name)
+    return [(look.glyph + " ", look.style), (name, look.style)]
 
 
 def _share(value: float, width: int) -> Line:

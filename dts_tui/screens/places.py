@@ -19,6 +19,7 @@ _SCREENS = {
     "logs": ("logs", "Logs"),
     "alarms": ("alarms", "Alarms"),
     "queues": ("queues", "Queues"),
+    "dead": ("dead", "DeadLetters"),
 }
 
 

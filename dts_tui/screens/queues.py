@@ -1,15 +1,18 @@
-"""Queues: what waits, who takes, how fast; and the state of every part in words."""
+"""Queues: what waits, who takes, how fast, what was given up; and the state of every part in words."""
 
-import time
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from textual.app import ComposeResult
 
-from dts_core.model import QueueStats
+from dts_core.plain import queues as plain
 from dts_core.plain import words
-from dts_tui.draw import Line, fit, rule
+from dts_core.views import QueueView
+from dts_tui.draw import Line
+from dts_tui.parts_drawing import part_lines, parts_panel
 from dts_tui.screens.base import ONCE, Place
 from dts_tui.screens.lists import WorldList
+from dts_tui.screens.operating import JOBS, ask_discard_queue, ask_pause
 from dts_tui.wall_drawing import shown_queues
 from dts_tui.widgets.drawn import Drawn
 from dts_tui.widgets.overlays import Reader, pairs
@@ -17,60 +20,28 @@ from dts_tui.widgets.table import Column
 
 
 class _Parts(Drawn):
-    """The parts of the server, each with its state."""
+    """The parts of the control side, each with its state; at most half of the screen."""
 
-    DEFAULT_CSS = "_Parts { height: auto; max-height: 12; }"
+    DEFAULT_CSS = "_Parts { height: auto; max-height: 50%; }"
 
     def draw(self, width: int, height: int) -> list[Line]:
         status = self.console.world.status
-        if status is None or not status.components:
-            return []
-        engine: Line = [
-            (
-                f"{status.engine}, dts {status.version}, up {words.since(status.started_at, self.console.now())}",
-                "dim",
-            )
-        ]
-        out: list[Line] = [rule([("parts", "title")], engine, width)]
-        for name, state in sorted(status.components.items()):
-            if name.startswith("link "):
-                state = f"up, worker {state}"
-            good = state.split(" ")[0].rstrip(",:;") in (
-                "ok",
-                "up",
-                "running",
-                "ready",
-                "connected",
-                "idle",
-                "live",
-            )
-            out.append(
-                fit(
-                    [
-                        ("  ● " if good else "  ◐ ", "good" if good else "warn"),
-                        (f"{name:<14} ", "text"),
-                        (state, "dim"),
-                    ],
-                    width,
-                )
-            )
-        return out
+        return parts_panel(status, width, height) if status is not None and status.parts else []
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         status = self.console.world.status
-        return len(status.components) + 1 if status is not None and status.components else 0
+        parts = status.parts if status is not None else []
+        return len(part_lines(parts, width)) + 1 if parts else 0
 
 
-class Queues(WorldList[QueueStats]):
-    """Every queue; rates are counted here, between two statuses."""
+class Queues(WorldList[QueueView]):
+    """Every queue, those of jobs first."""
 
     scope = area = "queues"
     KEYS = ("name", "state")
     EMPTY = "no queue"
 
     def __init__(self, place: Place) -> None:
-        self._before: dict[str, tuple[float, QueueStats]] = {}
-        self._rates: dict[str, tuple[float, float]] = {}
         super().__init__(place)
         self._parts = _Parts()
 
@@ -79,97 +50,99 @@ class Queues(WorldList[QueueStats]):
         yield self.table
         yield self._parts
 
-    def key(self, item: QueueStats) -> str:
+    def key(self, item: QueueView) -> str:
         """Its name."""
         return item.name
 
-    def records(self) -> Iterable[QueueStats]:
+    def records(self) -> Iterable[QueueView]:
         """Those of jobs first."""
         return shown_queues(self.console.world)
 
-    def record(self, item: QueueStats) -> dict[str, str]:
+    def record(self, item: QueueView) -> dict[str, str]:
         """For filter and export."""
         return {
             "name": item.name,
-            "state": "paused" if item.paused else "open",
+            "state": plain.state(item, self.console.now()),
             "ready": str(item.ready),
             "unacked": str(item.unacked),
+            "oldest": plain.oldest(item),
+            "published_rate": plain.rate(item.published_rate),
+            "delivered_rate": plain.rate(item.delivered_rate),
+            "acked_rate": plain.rate(item.acked_rate),
             "consumers": str(item.consumers),
+            "dropped": str(item.dropped),
             "dead": str(item.dead),
         }
 
     def world_changed(self) -> None:
-        """Rates over the time since the last status that differs."""
-        now = self.console.world.stamp.at or time.monotonic()
-        for queue in self.console.world.queues:
-            at, old = self._before.get(queue.name, (now, queue))
-            if now - at >= 0.9:
-                gap = now - at
-                self._rates[queue.name] = (
-                    (queue.published - old.published) / gap,
-                    (queue.acked - old.acked) / gap,
-                )
-                self._before[queue.name] = (now, queue)
-            else:
-                self._before.setdefault(queue.name, (now, queue))
+        """And the parts."""
+        self._parts.stale = self.console.world.stamp.stale(self.console.monotonic())
         self._parts.refresh(layout=True)
         self._parts.redraw()
         super().world_changed()
 
-    def columns(self) -> list[Column[QueueStats]]:
-        """Name, what waits, rates, consumers, losses."""
+    def columns(self) -> list[Column[QueueView]]:
+        """Name, state, what waits, rates, consumers, losses."""
+        return [*self._who(), *self._waits(), *self._moves()]
 
-        def figure(value: float, style: str = "strong") -> tuple[str, str]:
-            return words.short_count(value), style if value else "dim"
+    def _who(self) -> list[Column[QueueView]]:
+        def name(queue: QueueView, width: int) -> tuple[str, str]:
+            return queue.name, "strong" if queue.ready or queue.unacked else "text"
 
-        def rate(queue: QueueStats, which: int) -> tuple[str, str]:
-            value = max(self._rates.get(queue.name, (0.0, 0.0))[which], 0.0)
-            return f"{words.short_count(value)}/s", "text" if value >= 0.5 else "dim"
-
-        def ready(queue: QueueStats, width: int) -> tuple[str, str]:
-            return figure(queue.ready, "warn" if not queue.consumers else "strong")
-
-        def oldest(queue: QueueStats, width: int) -> tuple[str, str]:
-            return (words.age(queue.oldest_seconds) if queue.ready else words.ABSENT), "dim"
+        def state(queue: QueueView, width: int) -> tuple[str, str]:
+            text = plain.state(queue, self.console.now())
+            return text, "dim" if text == "open" else "warn"
 
         return [
-            Column(
-                "queue",
-                lambda q, w: (q.name + (" (paused)" if q.paused else ""), "strong"),
-                14,
-                grow=1,
-                most=40,
-                keep=9,
-                sort=lambda q: q.name,
-            ),
-            Column("ready", ready, 8, align="right", keep=9, sort=lambda q: -q.ready),
-            Column(
-                "unacked",
-                lambda q, w: figure(q.unacked, "busy"),
-                8,
-                align="right",
-                keep=8,
-                sort=lambda q: -q.unacked,
-            ),
-            Column("oldest", oldest, 7, align="right", keep=7, sort=lambda q: -q.oldest_seconds),
-            Column("in", lambda q, w: rate(q, 0), 8, align="right", keep=6),
-            Column("out", lambda q, w: rate(q, 1), 8, align="right", keep=6),
-            Column("consumers", lambda q, w: figure(q.consumers, "text"), 9, align="right", keep=5),
-            Column("dropped", lambda q, w: figure(q.dropped, "warn"), 8, align="right", keep=3),
-            Column(
-                "dead",
-                lambda q, w: figure(q.dead, "bad"),
-                6,
-                align="right",
-                keep=4,
-                sort=lambda q: -q.dead,
-            ),
+            Column("queue", name, 14, grow=1, most=40, keep=9, sort=lambda q: q.name),
+            Column("state", state, 12, grow=1, most=36, keep=8, sort=lambda q: not q.paused),
         ]
+
+    def _waits(self) -> list[Column[QueueView]]:
+        def ready(queue: QueueView, width: int) -> tuple[str, str]:
+            return _figure(queue.ready, "warn" if not queue.consumers else "strong")
+
+        def unacked(queue: QueueView, width: int) -> tuple[str, str]:
+            return _figure(queue.unacked, "busy")
+
+        def oldest(queue: QueueView, width: int) -> tuple[str, str]:
+            return plain.oldest(queue), "dim"
+
+        return [
+            Column("ready", ready, 6, align="right", keep=9, sort=lambda q: -q.ready),
+            Column("unacked", unacked, 7, align="right", keep=8, sort=lambda q: -q.unacked),
+            Column("oldest", oldest, 6, align="right", keep=7, sort=lambda q: -q.oldest_seconds),
+        ]
+
+    def _moves(self) -> list[Column[QueueView]]:
+        def consumers(queue: QueueView, width: int) -> tuple[str, str]:
+            return _figure(queue.consumers, "text")
+
+        def dropped(queue: QueueView, width: int) -> tuple[str, str]:
+            return _figure(queue.dropped, "warn")
+
+        def dead(queue: QueueView, width: int) -> tuple[str, str]:
+            return _figure(queue.dead, "bad")
+
+        return [
+            Column("in/s", lambda q, w: _rate(q.published_rate), 6, align="right", keep=6),
+            Column("out/s", lambda q, w: _rate(q.delivered_rate), 6, align="right", keep=3),
+            Column("done/s", lambda q, w: _rate(q.acked_rate), 6, align="right", keep=6),
+            Column("takers", consumers, 6, align="right", keep=7, sort=lambda q: -q.consumers),
+            Column("dropped", dropped, 7, align="right", keep=2),
+            Column("dead", dead, 5, align="right", keep=8, sort=lambda q: -q.dead),
+        ]
+
+    # --- actions --------------------------------------------------------------------------------
 
     def do_describe(self) -> None:
         """Every figure."""
         if (queue := self.rows.current) is not None:
-            items = [(name, str(getattr(queue, name)), "text") for name in queue.__struct_fields__]
+            items = [(name, value, "text") for name, value in self.record(queue).items()]
+            since = ("published", "delivered", "acked")
+            items += [
+                (f"{name} so far", words.count(getattr(queue, name)), "dim") for name in since
+            ]
             self.console.open_overlay(
                 Reader(f"queue {queue.name}", lambda width: pairs(items, width))
             )
@@ -177,13 +150,51 @@ class Queues(WorldList[QueueStats]):
     def do_open(self) -> None:
         """The jobs that wait in it; of another queue, its figures."""
         queue = self.rows.current
-        if queue is not None and queue.name.startswith("jobs."):
+        if queue is not None and queue.name.startswith(JOBS):
             self.console.go(
                 Place(
                     "jobs",
-                    f"queue={queue.name.removeprefix('jobs.')} queued,running,retrying",
+                    f"queue={queue.name.removeprefix(JOBS)} queued,running,retrying",
                     ONCE,
                 )
             )
         else:
             self.do_describe()
+
+    def do_pause_queue(self) -> None:
+        """Pause the queue under the cursor, or resume it."""
+        if (queue := self.rows.current) is not None:
+            ask_pause(self, queue)
+
+    def do_dead_letters(self) -> None:
+        """Those of the queue under the cursor."""
+        self.console.go(Place("dead", self.rows.cursor))
+
+    def do_all_dead_letters(self) -> None:
+        """Those of every queue."""
+        self.console.go(Place("dead"))
+
+    def do_discard_queue(self) -> None:
+        """All dead letters of the queue under the cursor."""
+        if (queue := self.rows.current) is not None:
+            ask_discard_queue(self, queue)
+
+    def do_parts(self) -> None:
+        """All of them over the screen."""
+        status = self.console.world.status
+        if status is not None:
+            self.console.open_overlay(
+                Reader("parts", lambda width: part_lines(status.parts, width))
+            )
+
+    def subject(self) -> dict[str, str]:
+        """The queue under the cursor."""
+        return {"queue": quote(self.rows.cursor), "id": self.rows.cursor}
+
+
+def _figure(value: float, style: str) -> tuple[str, str]:
+    return words.short_count(value), style if value else "dim"
+
+
+def _rate(value: float | None) -> tuple[str, str]:
+    return plain.rate(value), "text" if value else "dim"

@@ -14,6 +14,7 @@ from dts_tui.host_drawing import shown_hosts
 from dts_tui.scene import Scene, Spot, WallView
 from dts_tui.screens.base import ONCE, Place, View
 from dts_tui.screens.job_actions import ask_again, ask_cancel, describe_job
+from dts_tui.screens.operating import ask_drain
 from dts_tui.wall_drawing import PANELS, draw_wall, shown_queues
 from dts_tui.widgets.drawn import Drawn
 
@@ -213,6 +214,10 @@ class Wall(View):
             describe_job(self, job.id)
         else:
             self.do_open()
+
+    def do_drain(self) -> None:
+        """Have the host take nothing new, or take jobs again."""
+        ask_drain(self, self.console.world.host(self._host()))
 
     def do_cancel(self) -> None:
         """Stop the job under the cursor."""

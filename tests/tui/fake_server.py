@@ -13,12 +13,19 @@ import msgspec
 from dts_core.clients import AdminClient
 from dts_core.model import Alarm, Disk, Heartbeat, Host, JobCounts, JobError, Parameter
 from dts_core.views import (
+    DeadLetterDetail,
+    DeadLetterList,
+    DeadLettersDone,
+    DeadLetterView,
+    DrainChange,
     FunctionPage,
     FunctionView,
     JobPage,
     JobView,
     LogLine,
     LogPage,
+    PartView,
+    QueueChange,
     QueueView,
     SamplePoint,
     SessionView,
@@ -187,6 +194,21 @@ def make_line(
     )
 
 
+def make_dead(seq: int, **fields: Any) -> DeadLetterDetail:
+    given: dict[str, Any] = {
+        "seq": seq,
+        "queue": "jobs.default" if seq % 2 else "results",
+        "died": START - timedelta(seconds=60 * (60 - seq)),
+        "reason": "came back 20 times without an end",
+        "type": "JobMessage",
+        "message_id": f"01JD{seq:08d}ABCDEFGHIJKLMN",
+        "size": 120 + seq,
+        "body": '{\n  "function": "sample/wordcount"\n}',
+        "body_kind": "message",
+    }
+    return DeadLetterDetail(**{**given, **fields})
+
+
 class _Stream(httpx.AsyncByteStream):
     def __init__(self, server: "FakeServer", topics: set[str]) -> None:
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(10_000)
@@ -233,9 +255,30 @@ class FakeServer(httpx.AsyncBaseTransport):
             make_line(number, level=(20, 20, 30, 40)[number % 4]) for number in range(1, 301)
         ]
         self.queues = [
-            QueueView(name="jobs.default", ready=204, unacked=3, consumers=2, oldest_seconds=12.0),
+            QueueView(
+                name="jobs.default",
+                ready=204,
+                unacked=3,
+                consumers=2,
+                oldest_seconds=12.0,
+                published_rate=81.4,
+                delivered_rate=79.0,
+                acked_rate=78.6,
+                dead=21,
+            ),
             QueueView(name="results", ready=0, unacked=0, consumers=1),
         ]
+        self.parts = [
+            PartView(name="store", state="up", words="up, answers in 0.4 ms"),
+            PartView(name="broker", state="up", words="up, answers in 1.2 ms"),
+            *(PartView(name=n, state="up", words="up") for n in ("server", "porter", "scheduler")),
+            PartView(
+                name="stethoscope", state="standby", words="stands by, another one leads",
+                host="ctl-2", pid=71,
+            ),
+            PartView(name="link web-1", state="up", words="up, worker web-1.1"),
+        ]  # fmt: skip
+        self.dead = [make_dead(number) for number in range(41, 0, -1)]
         self.alarms = [
             Alarm(
                 id="a1",
@@ -334,6 +377,12 @@ class FakeServer(httpx.AsyncBaseTransport):
             job = make_job(800 + len(self.jobs), "queued", again_of=parts[1])
             self.put_job(job)
             return job
+        if parts[:2] == ["queues", "dead-letters"]:
+            return self._bury(parts[2], body)
+        if parts[0] == "queues":
+            return self._switch(parts[1], paused=parts[2] == "pause")
+        if parts[0] == "hosts":
+            return self._drain(parts[1], on=parts[2] == "drain")
         if parts[:2] == ["admin", "functions"]:
             return (
                 {
@@ -347,11 +396,50 @@ class FakeServer(httpx.AsyncBaseTransport):
             )
         return None
 
+    def _switch(self, name: str, *, paused: bool) -> QueueChange:
+        self.queues = [
+            msgspec.structs.replace(each, paused=paused, paused_by="admin", paused_at=START)
+            if each.name == name
+            else each
+            for each in self.queues
+        ]
+        return QueueChange(name=name, paused=paused, changed=True)
+
+    def _drain(self, name: str, *, on: bool) -> DrainChange:
+        self.hosts = [
+            msgspec.structs.replace(each, beat=msgspec.structs.replace(each.beat, draining=on))
+            if each.name == name
+            else each
+            for each in self.hosts
+        ]
+        return DrainChange(host=name, draining=on, changed=True)
+
+    def _bury(self, act: str, body: Any) -> DeadLettersDone:
+        gone = [
+            each.seq
+            for each in self.dead
+            if each.seq in body.get("seqs", ()) or each.queue == body.get("queue")
+        ]
+        self.dead = [each for each in self.dead if each.seq not in gone]
+        return DeadLettersDone(count=len(gone))
+
+    def _dead(self, query: dict[str, str]) -> DeadLetterList:
+        before, limit = int(query.get("before", 1 << 60)), int(query["limit"])
+        page = [each for each in self.dead if each.seq < before][:limit]
+        wanted = [each for each in page if query.get("queue") in (None, each.queue)]
+        fields = DeadLetterView.__struct_fields__
+        items = [DeadLetterView(**{f: getattr(each, f) for f in fields}) for each in wanted]
+        return DeadLetterList(items=items, next=page[-1].seq if page else 0)
+
     def _get(self, parts: list[str], query: dict[str, str]) -> Any:
         if parts == ["session"]:
             return SessionView(
                 user="admin", role=self.role, counts={"done": 36, "failed": 1}, recent=self.jobs[:5]
             )
+        if parts == ["queues", "dead-letters"]:
+            return self._dead(query)
+        if parts[:2] == ["queues", "dead-letters"]:
+            return next((each for each in self.dead if str(each.seq) == parts[2]), None)
         if parts == ["status"]:
             return self.status()
         if parts == ["jobs"]:
@@ -437,5 +525,6 @@ class FakeServer(httpx.AsyncBaseTransport):
             queues=self.queues,
             alarms=self.alarms,
             failed=[job for job in self.jobs if job.state == "failed"],
-            components={"porter": "running", "stethoscope": "running", "store": "ok"},
+            components={"porter": "up", "stethoscope": "up"},
+            parts=self.parts,
         )

@@ -6,9 +6,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from dts_core.model import JobError
-from dts_core.views import QueueView
+from dts_core.views import PartView, QueueView
 from dts_tui.app import Console
-from tests.tui.fake_server import FakeServer, make_function, make_host, make_job, make_line
+from tests.tui.fake_server import (
+    FakeServer,
+    make_dead,
+    make_function,
+    make_host,
+    make_job,
+    make_line,
+)
 
 OSC52 = "\x1b]52;c;aGFjaw==\x07"
 PAYLOADS = [
@@ -62,6 +69,14 @@ def server(hostile: bool) -> FakeServer:
     fake.queues = [
         QueueView(name=f"jobs.{text}", ready=1, unacked=0, consumers=0) for text in texts
     ]
+    fake.parts = [PartView(name=text, state=text, words=text, host=text, pid=1) for text in texts]
+    fake.dead = [
+        make_dead(
+            n + 1, queue=text, reason=text, type=text, message_id=text, body=all_of + "\n" + text,
+            headers={text: text}, content_type=text, correlation_id=text,
+        )
+        for n, text in enumerate(texts)
+    ]  # fmt: skip
     return fake
 
 

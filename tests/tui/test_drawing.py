@@ -189,7 +189,7 @@ def test_stale_data_says_so() -> None:
 
 def test_every_state_has_a_glyph_and_another_in_ascii() -> None:
     """No state is told by its colour alone, in ASCII neither."""
-    for table in (glyphs.JOB, glyphs.HOST):
+    for table in (glyphs.JOB, glyphs.HOST, glyphs.PART):
         assert len({look.glyph for look in table.values()}) == len(table)
         stand_ins = [glyphs.to_ascii(look.glyph) for look in table.values()]
         assert all(sign.isascii() for sign in stand_ins)

@@ -1,0 +1,159 @@
+"""Pausing queues, dead letters and draining hosts: asked and done the same way wherever they are shown."""
+
+from collections.abc import Sequence
+
+from dts_core.model import Host
+from dts_core.plain import words
+from dts_core.text import clean
+from dts_core.views import (
+    DeadLettersDone,
+    DeadLetterView,
+    DrainChange,
+    QueueChange,
+    QueueView,
+)
+from dts_tui.screens.base import View
+from dts_tui.widgets.overlays import Confirm
+
+JOBS = "jobs."
+SEND_MAX = 500
+"""Most dead letters of one request."""
+
+
+def ask_pause(view: View, queue: QueueView) -> None:
+    """Ask before a queue hands nothing out any more, or hands out again."""
+    console = view.console
+    if not queue.name.startswith(JOBS):
+        console.notice(f"{queue.name} is no queue of jobs: the control side needs it open", "warn")
+        return
+
+    def done(change: QueueChange) -> None:
+        how = "paused" if change.paused else "open"
+        console.notice(f"{change.name} {'is' if change.changed else 'was already'} {how}")
+        console.feed.wake()
+
+    def send() -> None:
+        name = queue.name
+        view.ask(
+            "pause",
+            lambda client: client.resume_queue(name) if queue.paused else client.pause_queue(name),
+            done,
+            writes=True,
+        )
+
+    waiting = f"{words.plural(queue.ready, 'job')} waiting, {words.count(queue.unacked)} out."
+    question = (
+        f"Let this queue hand out jobs again? {waiting}"
+        if queue.paused
+        else f"Pause this queue? {waiting} What runs goes on; nothing new starts until it is resumed."
+    )
+    yes = "Resume the queue" if queue.paused else "Pause the queue"
+    console.open_overlay(Confirm(question, [queue.name], yes, send))
+
+
+def ask_drain(view: View, host: Host | None) -> None:
+    """Ask before a host takes nothing new, or takes jobs again."""
+    console = view.console
+    if host is None:
+        console.notice("no host here", "warn")
+        return
+    on, name = not host.beat.draining, host.name
+
+    def done(change: DrainChange) -> None:
+        console.notice(f"{change.host} is told to {'drain' if change.draining else 'take jobs'}")
+        console.feed.wake()
+
+    def send() -> None:
+        view.ask(
+            "drain",
+            lambda client: client.drain_host(name) if on else client.undrain_host(name),
+            done,
+            writes=True,
+        )
+
+    running = words.plural(host.beat.running, "running job")
+    question = (
+        f"Drain this host? It takes nothing new until it is told to; {running} may finish."
+        if on
+        else "Have this host take jobs again?"
+    )
+    console.open_overlay(
+        Confirm(question, [name], "Drain the host" if on else "Take jobs again", send)
+    )
+
+
+def letter_name(letter: DeadLetterView) -> str:
+    """One dead letter in a line."""
+    said = " ".join(filter(None, (letter.type, letter.message_id)))
+    return f"{letter.seq}  {letter.queue}  {said}  {letter.reason}"
+
+
+def ask_send_again(view: View, letters: Sequence[DeadLetterView]) -> None:
+    """Ask before dead letters go back into the queues they came from."""
+    chosen = list(letters)[:SEND_MAX]
+    if not chosen:
+        return
+    seqs = [each.seq for each in chosen]
+
+    def done(answer: DeadLettersDone) -> None:
+        view.console.notice(f"{words.plural(answer.count, 'dead letter')} sent again")
+        view.refresh_data()
+
+    def send() -> None:
+        view.ask("again", lambda client: client.send_dead_again(seqs), done, writes=True)
+
+    question = f"Send {words.plural(len(chosen), 'dead letter')} again, to the queue it came from?"
+    if len(chosen) > 1:
+        question = f"Send {len(chosen)} dead letters again, each to the queue it came from?"
+    names = [letter_name(each) for each in chosen]
+    view.console.open_overlay(Confirm(question, names, "Send again", send))
+
+
+def ask_discard(view: View, letters: Sequence[DeadLetterView]) -> None:
+    """Ask before dead letters are thrown away; the number, or how many, has to be typed."""
+    chosen = list(letters)[:SEND_MAX]
+    if not chosen:
+        return
+    seqs = [each.seq for each in chosen]
+
+    def send() -> None:
+        view.ask(
+            "discard",
+            lambda client: client.discard_dead(seqs=seqs),
+            lambda answer: _discarded(view, answer),
+            writes=True,
+        )
+
+    typed = str(seqs[0]) if len(seqs) == 1 else f"discard {len(seqs)}"
+    question = f"Throw {words.plural(len(chosen), 'dead letter')} away for good?"
+    names = [letter_name(each) for each in chosen]
+    view.console.open_overlay(Confirm(question, names, "Discard", send, typed=typed))
+
+
+def ask_discard_queue(view: View, queue: QueueView) -> None:
+    """Ask before all dead letters of a queue are thrown away; its name has to be typed."""
+    if not queue.dead:
+        view.console.notice(f"no dead letter came from {queue.name}", "warn")
+        return
+    name = queue.name
+
+    def send() -> None:
+        view.ask(
+            "discard",
+            lambda client: client.discard_dead(queue=name),
+            lambda answer: _discarded(view, answer),
+            writes=True,
+        )
+
+    question = f"Throw all {words.plural(queue.dead, 'dead letter')} of this queue away for good?"
+    view.console.open_overlay(Confirm(question, [name], "Discard", send, typed=clean(name, 120)))
+
+
+def _discarded(view: View, answer: DeadLettersDone) -> None:
+    more = ", some are left: ask again" if answer.more else ""
+    view.console.notice(
+        f"{words.plural(answer.count, 'dead letter')} discarded{more}",
+        "warn" if answer.more else "good",
+    )
+    view.console.feed.wake()
+    view.refresh_data()
