@@ -1,6 +1,7 @@
 """Takes jobs from the worker's queues: decodes them, and asks for as many as the slots can use."""
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 
 import structlog
@@ -74,6 +75,8 @@ class Consumer:
         self._credit = credit
         self._slots = credit.slots
         self._consumptions: dict[str, Consumption] = {}
+        self._stopped: frozenset[str] = frozenset()
+        """Queues that are paused, for every worker."""
         self._functions: set[str] = set()
         self._later: asyncio.TimerHandle | None = None
         self.paused = False
@@ -90,17 +93,25 @@ class Consumer:
                 queue, partial(self._on_deliveries, queue), prefetch=0
             )
             self._consumptions[queue] = taken
-            taken.grant(0 if self.paused else self._credit.amount)
+            taken.grant(self._amount(queue))
 
     def pause(self) -> None:
         """Take nothing new; what is held goes on."""
         self.paused = True
-        self._grant(0)
+        self._grant()
 
     def resume(self) -> None:
         """Take again."""
         self.paused = False
-        self._grant(self._credit.amount)
+        self._grant()
+
+    def pause_queues(self, queues: Iterable[str]) -> None:
+        """Take nothing from these queues (without the prefix), and again from every other one."""
+        stopped = frozenset(JOBS + queue for queue in queues)
+        changed, self._stopped = stopped ^ self._stopped, stopped
+        for queue in changed & self._consumptions.keys():
+            log.info("a queue is paused" if queue in stopped else "a queue goes on", queue=queue)
+            self._consumptions[queue].grant(self._amount(queue))
 
     def adjust(self) -> None:
         """Ask for more or for less, after what is held has changed."""
@@ -109,7 +120,7 @@ class Consumer:
         credit, waiting = self._credit, self._sync_waiting()
         seconds = self._executor.sync_seconds
         if credit.adjust(held=len(self._executor), sync_waiting=waiting, sync_seconds=seconds):
-            self._grant(credit.amount)
+            self._grant()
         if self._later is None and waiting > credit.allowed_waiting(seconds):
             loop = asyncio.get_running_loop()
             self._later = loop.call_later(HORIZON_SECONDS, self._give_back_excess)
@@ -126,9 +137,12 @@ class Consumer:
             log.debug("jobs that would wait here too long went back", count=back)
         self.adjust()
 
-    def _grant(self, amount: int) -> None:
-        for consumption in self._consumptions.values():
-            consumption.grant(amount)
+    def _amount(self, queue: str) -> int:
+        return 0 if self.paused or queue in self._stopped else self._credit.amount
+
+    def _grant(self) -> None:
+        for queue, consumption in self._consumptions.items():
+            consumption.grant(self._amount(queue))
 
     async def close(self) -> None:
         """Stop taking; deliveries that are not acked go back uncharged."""

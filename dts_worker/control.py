@@ -1,7 +1,7 @@
-"""Orders of the control side: cancel, reload, drain."""
+"""Orders of the control side: cancel, reload, drain, pauses."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from dts_core import codec
 from dts_core.brokers.base import CONTROL, Broker, Message, Subscription
 from dts_core.children import Call, Children, EndKind
 from dts_core.errors import BrokerUnavailable, CodecError, FunctionRefused
-from dts_core.model import Cancel, Control, Drain, LogRecord, Reload
+from dts_core.model import Cancel, Control, Drain, LogRecord, Pauses, Reload
 from dts_core.names import is_name, new_id
 from dts_core.text import clean_lines, one_line
 from dts_worker.executor import Executor
@@ -39,6 +39,7 @@ class Orders:
         logs: Told of a version that is refused.
         host: Of this worker.
         on_drain: Called with whether to take nothing new.
+        on_pauses: Called with every queue that is paused, without the prefix.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Orders:
         logs: LogSink,
         host: str,
         on_drain: Callable[[bool], None],
+        on_pauses: Callable[[Iterable[str]], None] = lambda queues: None,
     ) -> None:
         self._broker = broker
         self._executor = executor
@@ -59,6 +61,7 @@ class Orders:
         self._logs = logs
         self._host = host
         self._on_drain = on_drain
+        self._on_pauses = on_pauses
         self._reloads: dict[str, str] = {}
         self._wake = asyncio.Event()
         self._subscription: Subscription | None = None
@@ -94,7 +97,9 @@ class Orders:
         elif isinstance(order, Drain):
             if order.host == self._host:
                 self._on_drain(order.on)
-        elif isinstance(order, Reload) and is_hash(order.hash) and len(self._reloads) < WAITING_MAX:
+        elif isinstance(order, Pauses):
+            self._on_pauses(order.queues)
+        elif is_hash(order.hash) and len(self._reloads) < WAITING_MAX:
             self._reloads[order.function] = order.hash
             self._wake.set()
 

@@ -104,6 +104,7 @@ class Worker:
             logs=self.logs,
             host=host,
             on_drain=self._on_drain,
+            on_pauses=self.consumer.pause_queues,
         )
         self.prober = Prober(settings.prober, self, self._publish_beat, clock)
         self.agent = LogAgent(settings.agent, self.logs, host, folder, clock)

@@ -28,7 +28,7 @@ from dts_core.daemons.internal_calls import BuiltinCall, PluginCall, Running, fa
 from dts_core.daemons.internal_reports import Reports
 from dts_core.daemons.internal_results import handed_over
 from dts_core.errors import BrokerError, CodecError, DtsError, FunctionRefused, StoreError
-from dts_core.model import Cancel, Control, JobMessage, JobResult, JobResults
+from dts_core.model import Cancel, Control, JobMessage, JobResult, JobResults, Pauses
 from dts_core.names import split_function
 from dts_core.services.builtins import PLUGIN, Builtins
 from dts_core.services.container import Services
@@ -107,6 +107,7 @@ class Internal(Consumer[JobMessage]):
         self._clock = clock
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._held: dict[str, _Held] = {}
+        self._is_paused = False
         self._worker = worker
         self._reports = Reports(broker, clock, host=HOST, worker=worker)
         child = ChildSettings(host=HOST)
@@ -132,6 +133,25 @@ class Internal(Consumer[JobMessage]):
             return
         if isinstance(control, Cancel) and (held := self._held.get(control.job)) is not None:
             held.stop()
+        elif isinstance(control, Pauses):
+            self._pause(self.queue.removeprefix(JOBS) in control.queues)
+
+    def _pause(self, paused: bool) -> None:
+        if paused is not self._is_paused and self.consumption is not None:
+            self._is_paused = paused
+            self.consumption.grant(0 if paused else self.prefetch)
+
+    def held(self) -> list[tuple[str, int]]:
+        """(job, epoch) of what runs here, for a broker that was away."""
+        return [(job, held.delivery.epoch) for job, held in self._held.items()]
+
+    def on_resumed(self, claims: Sequence[tuple[str, int, bool, int | None]]) -> None:
+        """After a lost connection: stop what is another one's now."""
+        for job, epoch, is_ours, _ in claims:
+            held = self._held.get(job)
+            if not is_ours and held is not None and held.delivery.epoch == epoch:
+                _log.warning("job %s is not ours any more", job)
+                held.stop()
 
     async def operate(self, message: JobMessage, delivery: Delivery) -> None:
         """Run one job and publish how it ended.

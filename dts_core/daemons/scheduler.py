@@ -16,7 +16,9 @@ from dts_core.errors import DtsError, TooLarge
 from dts_core.model import RESULT_MAX, Job, JobError, Outcome, Transition
 from dts_core.services.claims import burial, changes_of, expiry, loss
 from dts_core.services.leases import LOOK_SECONDS, Leases
+from dts_core.services.listening import Judge
 from dts_core.services.messages import declare_queues, job_message, publish_changes
+from dts_core.services.queues import announce_pauses
 from dts_core.settings import RetentionSettings, SchedulerSettings
 from dts_core.states import LOSSES_MAX, JobEvent, JobState
 from dts_core.stores.base import Intake, Store
@@ -25,6 +27,8 @@ BATCH: Final = 500
 """Most jobs of one write."""
 MINUTE_SECONDS: Final = 60.0
 HOUR_SECONDS: Final = 3600.0
+PAUSES_SECONDS: Final = 3.0
+"""How often workers are told which queues are paused: one may just have come, or missed it."""
 LEAST_SLEEP_SECONDS: Final = 0.005
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -42,7 +46,7 @@ class Scheduler:
         retention: RetentionSettings,
         clock: Clock,
         *,
-        leases: Leases | None = None,
+        leases: Judge | None = None,
         result_max: int = RESULT_MAX,
     ) -> None:
         self._broker = broker
@@ -56,6 +60,7 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._chores: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("publish pending jobs", settings.pending_seconds, self.publish_pending),
+            ("announce pauses", PAUSES_SECONDS, self.announce_pauses),
             ("roll up samples", MINUTE_SECONDS, self.roll_up),
             ("retention", HOUR_SECONDS, self.retain),
         ]
@@ -72,7 +77,7 @@ class Scheduler:
             tasks.create_task(self._keep_due(), name="scheduler-due")
             # Beside it, so that a long retention delays no job.
             tasks.create_task(self._keep_chores(), name="scheduler-chores")
-            if self._leases is not None:
+            if isinstance(self._leases, Leases):
                 tasks.create_task(_keep_looking(self._leases), name="scheduler-leases")
 
     async def _keep_due(self) -> None:
@@ -115,6 +120,10 @@ class Scheduler:
         before = now - timedelta(seconds=self._settings.pending_seconds)
         jobs = await self._store.pending_jobs(before, limit=BATCH)
         await self._invite(jobs, now, lambda job: _event(job, JobEvent.PUBLISH, now))
+
+    async def announce_pauses(self) -> None:
+        """Tell every worker which queues are paused."""
+        await announce_pauses(self._store, self._broker)
 
     async def roll_up(self) -> None:
         """Make minute means of host samples and drop old ones."""

@@ -12,7 +12,7 @@ from typing import Final
 from dts_core.brokers.base import ClaimAnswer, ClaimRequest, ClaimVerdict
 from dts_core.clock import Clock
 from dts_core.model import Change, JobError, Outcome, Transition
-from dts_core.services.leases import Leases
+from dts_core.services.listening import Judge
 from dts_core.states import FINAL, HELD, LOSSES_MAX, JobEvent, JobState
 from dts_core.stores.base import JobStore
 
@@ -47,7 +47,7 @@ class Claims:
         *,
         lease: timedelta = timedelta(seconds=LEASE_SECONDS),
         on_changes: OnChanges = lambda changes: None,
-        leases: Leases | None = None,
+        leases: Judge | None = None,
         doubted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store

@@ -3,6 +3,7 @@
 import asyncio
 import platform
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from dts_core.model import LogBatch, LogRecord
 from dts_core.names import is_host
 from dts_core.testing import wait_until
 from dts_worker import events, identity, outbox
-from dts_worker.consumer import Credit
+from dts_worker.consumer import Consumer, Credit
 from dts_worker.events import EventCounts, WorkerEvent
 from dts_worker.outbox import LogOutbox
 from dts_worker.ports import LogSink
@@ -148,3 +149,31 @@ def test_a_host_has_a_name_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(platform, "node", lambda own=own: own)
         assert is_host(identity.host_name())
     assert identity.worker_name("h") != identity.worker_name("h")
+
+
+class _Grants:
+    """A consumption that remembers what it was granted."""
+
+    def __init__(self) -> None:
+        self.grants: list[int] = []
+
+    def grant(self, credit: int) -> None:
+        self.grants.append(credit)
+
+
+def test_paused_queues_are_not_taken_from() -> None:
+    """Told as the whole list each time: what is not in it goes on; a drained worker takes from none."""
+    slots = Credit(2, 8)
+    consumer = Consumer(cast(Any, None), ["a", "b"], cast(Any, None), slots)
+    a, b = _Grants(), _Grants()
+    consumer._consumptions = cast(Any, {"jobs.a": a, "jobs.b": b})
+    consumer.pause_queues(["a", "elsewhere"])
+    consumer.pause_queues(["a"])
+    assert (a.grants, b.grants) == ([0], [])
+    consumer.pause_queues(["b"])
+    assert (a.grants, b.grants) == ([0, 4], [0])
+    consumer.pause()
+    consumer.pause_queues([])
+    assert (a.grants[-1], b.grants[-1]) == (0, 0)
+    consumer.resume()
+    assert (a.grants[-1], b.grants[-1]) == (4, 4)
