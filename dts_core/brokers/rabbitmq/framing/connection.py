@@ -142,9 +142,11 @@ class Connection(asyncio.Protocol):
             self._write()
 
     def _write(self) -> None:
-        out = self._out
-        if out and self._transport is not None:
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        out, transport = self._out, self._transport
+        if (
+            out and transport is not None and not transport.is_closing()
+        ):  # uvloop refuses a closed one
+            transport.write(out[0] if len(out) == 1 else b"".join(out))
             self._has_spoken = True
             self.backlog = 0
             out.clear()
