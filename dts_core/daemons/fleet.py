@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from dts_core.model import Heartbeat, Host
 
-HOSTS_MAX: Final = 5_000
+HOSTS_MAX: Final = 20_000
 WORKERS_MAX: Final = 64
 """Workers of one host."""
 LOST_BEATS: Final = 5
