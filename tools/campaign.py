@@ -1,15 +1,18 @@
-"""Faults at random under load: every accepted job ends once, whatever is killed or frozen meanwhile.
+"""Faults at random under load: every accepted job ends once, whatever is killed, frozen, cut off or full meanwhile.
 
-    .venv/bin/python tools/campaign.py [--seconds N] [--seed S] [--workers N] [--only TEXT] [--keep DIR]
+    .venv/bin/python tools/campaign.py [--engine embedded|distributed] [--jobs N] [--faults N] [--seed S]
+                                       [--workers N] [--only TEXT] [--longest FACTOR] [--keep DIR]
 
-An owner (`dts up --no-worker`) and workers of their own, on free ports and in a folder of their own. Load: quick
-asynchronous jobs, synchronous ones of 0.2 s, failing ones with retries, and ones that are cancelled. Faults: SIGKILL,
-SIGTERM and SIGSTOP/SIGCONT of owner, workers and their children. At the end everything is stopped and the data file is
-read. Exit status 0 when nothing was lost or doubled and no process is left over; the seed repeats the order of faults.
+The first four also come from CAMPAIGN_ENGINE, CAMPAIGN_JOBS, CAMPAIGN_FAULTS and CAMPAIGN_SEED. Everything is private:
+free ports, a folder of its own. Load: quick asynchronous jobs, synchronous ones of 0.2 s, long ones, failing ones with
+retries, and ones that are cancelled; every operation goes into a history. At the end everything is stopped and the
+store is read. The last line counts: lost, duplicate, stuck, and how long recovery took. Exit status 0 when the three
+are 0 and nothing else broke a promise; the seed repeats the order of faults.
 """
 
 import argparse
 import contextlib
+import os
 import random
 import shutil
 import sys
@@ -17,17 +20,55 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dts_core.errors import DtsError
+from tools.campaign_embedded import EmbeddedFaults, EmbeddedStack
 from tools.campaign_faults import Faults
-from tools.campaign_load import FINAL_STATES, SOURCES, Load
+from tools.campaign_load import FINAL_STATES, SOURCES, History, Load
+from tools.campaign_recovery import Marks, Recoveries, p95
 from tools.campaign_stack import Stack
-from tools.campaign_verdict import judge, story
+from tools.campaign_verdict import Verdict, judge
 
-SETTLE_SECONDS: Final = 90.0
+SETTLE_SECONDS: Final = 120.0
+SUBMIT_SECONDS: Final = 300.0
+"""How long the rest of the load may take after the last fault."""
+ENGINES: Final[dict[str, tuple[type[Stack], type[Faults]]]] = {
+    "embedded": (EmbeddedStack, EmbeddedFaults),
+}
+
+
+class Options(NamedTuple):
+    """What the command line or the environment says."""
+
+    engine: str = "embedded"
+    jobs: int = 2_000
+    faults: int = 30
+    seed: int = 0
+    workers: int = 2
+    only: str = ""
+    longest: float = 1.0
+
+
+class Outcome(NamedTuple):
+    """Of one campaign."""
+
+    jobs: int
+    faults: int
+    verdict: Verdict
+    recoveries: Recoveries
+
+    def line(self) -> str:
+        """The closing line."""
+        verdict, recoveries = self.verdict, self.recoveries
+        return (
+            f"jobs={self.jobs} faults={self.faults} lost={len(verdict.lost)} "
+            f"duplicate={len(verdict.duplicate)} stuck={len(verdict.stuck)} "
+            f"p95_worker_kill_s={p95(recoveries.worker_kill)} "
+            f"p95_broker_back_s={p95(recoveries.broker_back)}"
+        )
 
 
 def _patiently(act: Callable[[], Any], seconds: float) -> Any:
@@ -41,12 +82,32 @@ def _patiently(act: Callable[[], Any], seconds: float) -> Any:
         time.sleep(0.2)
 
 
-def _prepare(stack: Stack) -> None:
-    with _patiently(stack.client, 40) as client:
-        _patiently(client.session, 40)
+def _make_functions(stack: Stack) -> None:
+    with _patiently(stack.client, 60) as client:
+        _patiently(client.session, 60)
         client.namespaces.add("test")
         for name, source in SOURCES.items():
             client.functions.add(f"test/{name}", source)
+
+
+def _befall(stack: Stack, load: Load, faults: Faults, count: int) -> None:
+    """The faults, with the load spread over them."""
+    for number in range(1, count + 1):
+        load.allow(number / count)
+        time.sleep(faults.pause())
+        stack.look()
+        print(f"{number:4d}  {faults.one()}", flush=True)
+        stack.tend()
+
+
+def _finish(stack: Stack, load: Load) -> None:
+    """Let the rest of the load in."""
+    load.allow(1.0)
+    deadline = time.monotonic() + SUBMIT_SECONDS
+    while not load.is_submitted and time.monotonic() < deadline:
+        stack.tend()
+        time.sleep(0.5)
+    load.stop()
 
 
 def _settle(stack: Stack, load: Load) -> list[str]:
@@ -66,60 +127,94 @@ def _settle(stack: Stack, load: Load) -> list[str]:
     return [f"not ended within {SETTLE_SECONDS:g} s: {left}"] if left else []
 
 
-def campaign(seconds: float, seed: int, workers: int, only: str, folder: Path) -> list[str]:
-    """Run one; what went wrong."""
-    stack = Stack(folder, workers)
-    marks = folder / "marks"
-    load, faults = Load(stack, seed, marks), Faults(stack, seed, only)
+def campaign(options: Options, folder: Path) -> Outcome:
+    """Run one in an empty folder."""
+    make_stack, make_faults = ENGINES[options.engine]
+    stack = make_stack(folder, options.workers)
+    marks = Marks(folder / "marks")
+    recoveries = Recoveries(marks)
+    faults = make_faults(
+        stack, recoveries, options.seed, only=options.only, longest=options.longest
+    )
+    history = History(folder / "history.jsonl")
+    load = Load(stack, history, options.seed, marks.path, options.jobs)
     found: list[str] = []
     try:
+        stack.build_clock()
+        stack.prepare()
         stack.tend()
-        _prepare(stack)
+        _make_functions(stack)
         load.start()
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            time.sleep(faults.pause())
-            stack.look()
-            print(f"{deadline - time.monotonic():6.1f}  {faults.one()}", flush=True)
-            stack.tend()
-        load.stop()
+        _befall(stack, load, faults, options.faults)
+        _finish(stack, load)
         found += _settle(stack, load)
+        found += stack.stop()
+        verdict = judge(stack, load, stack.stored(), marks.all(), faults.hurt)
     finally:
         found += stack.stop()
         found += stack.left_over()
-    path = stack.data / "dts.db"
-    found += [*stack.statuses, *load.moved, *judge(load, path, marks, faults.hurt)]
+        stack.end()
+        history.close()
+    verdict.other.extend([*found, *stack.statuses, *faults.findings, *recoveries.findings])
     for output in stack.outputs:
         said = output.read_text("utf-8", "replace")
-        found += [f"{output.name}: {line}" for line in said.splitlines() if "Traceback" in line]
-    print(story(load, faults.counts, path))
-    return found
+        verdict.other.extend(
+            f"{output.name}: {line}" for line in said.splitlines() if "Traceback" in line
+        )
+    print("faults  " + ", ".join(f"{n} x {name}" for name, n in faults.counts.most_common()))
+    print(f"history {dict(history.counts)}, {load.recovered} submissions sent again")
+    for words, samples in (
+        ("worker killed", recoveries.worker_kill),
+        ("worker killed amid other faults", recoveries.troubled_kill),
+        ("broker back", recoveries.broker_back),
+    ):
+        print(f"{words}: {_all(samples)}")
+    return Outcome(len(load.accepted), sum(faults.counts.values()), verdict, recoveries)
+
+
+def _all(samples: list[float]) -> str:
+    return " ".join(f"{sample:.2f}" for sample in sorted(samples)) or "not measured"
+
+
+def _options() -> tuple[Options, Path | None]:
+    given = os.environ.get
+    parser = argparse.ArgumentParser(description="Faults at random under load.")
+    parser.add_argument("--engine", choices=ENGINES, default=given("CAMPAIGN_ENGINE") or "embedded")
+    parser.add_argument("--jobs", type=int, default=int(given("CAMPAIGN_JOBS") or 2_000))
+    parser.add_argument("--faults", type=int, default=int(given("CAMPAIGN_FAULTS") or 30))
+    parser.add_argument(
+        "--seed", type=int, default=int(given("CAMPAIGN_SEED") or 0), help="0: by the dice"
+    )
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", default="", help="faults whose name has this text")
+    parser.add_argument("--longest", type=float, default=1.0, help="factor on how long they last")
+    parser.add_argument("--keep", type=Path, help="folder that stays when something went wrong")
+    found = parser.parse_args()
+    keep: Path | None = found.keep
+    seed = found.seed or random.SystemRandom().randrange(1, 1 << 31)
+    fields = {name: getattr(found, name) for name in Options._fields} | {"seed": seed}
+    return Options(**fields), keep
 
 
 def main() -> int:
     """Run what the command line says."""
-    parser = argparse.ArgumentParser(description="Faults at random under load.")
-    parser.add_argument("--seconds", type=float, default=120.0, help="of faults (120)")
-    parser.add_argument("--seed", type=int, default=0, help="0: by the dice")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", default="", help="faults whose name has this text")
-    parser.add_argument("--keep", type=Path, help="folder that stays when something went wrong")
-    options = parser.parse_args()
-    seed = options.seed or random.SystemRandom().randrange(1, 1 << 31)
-    print(f"seed {seed}, {options.seconds:g} seconds", flush=True)
+    options, keep = _options()
+    print(f"engine {options.engine}, seed {options.seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="dts-campaign-"))
-    found = campaign(options.seconds, seed, options.workers, options.only, folder)
+    outcome = campaign(options, folder)
+    found = [finding for group in outcome.verdict for finding in group]
     for line in found[:50]:
         print(line)
     print(
-        f"{len(found)} findings; repeat with --seed {seed}"
+        f"{len(found)} findings; repeat with CAMPAIGN_SEED={options.seed}"
         if found
         else "nothing lost, nothing doubled"
     )
-    if found and options.keep:
-        shutil.move(folder, options.keep)
+    if found and keep:
+        shutil.move(folder, keep)
     else:
         shutil.rmtree(folder, ignore_errors=True)
+    print(outcome.line(), flush=True)
     return 1 if found else 0
 
 

@@ -1,4 +1,4 @@
-"""The faults of a campaign."""
+"""The faults of a campaign: what every engine has in common, dealt by a seed."""
 
 import collections
 import contextlib
@@ -6,105 +6,214 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import psutil
 
-from tests.support.processes import Running
-from tools.campaign_stack import STOP_SECONDS, Stack
+from tools.campaign_recovery import Recoveries
+from tools.campaign_stack import STOP_SECONDS, Stack, lives
 
 WORKER_SILENCE_SECONDS: Final = 6.0
 """A worker that is frozen for longer may be taken for lost; nobody is to blame while the owner was frozen."""
+ORPHAN_SECONDS: Final = 5.0
+"""How long a child may outlive its worker."""
+CALM_SHARE: Final = 0.6
+"""Of the kills of a worker that wait until nothing else is the matter."""
+CALM_SECONDS: Final = 11.0
+"""So long after its own start or pause, the control side gives every worker a whole lease to be heard again."""
+
+
+class Fault(NamedTuple):
+    """One kind."""
+
+    name: str
+    weight: int
+    """How often it is in the deck."""
+    act: Callable[[], None]
+    is_of_worker: bool = False
+    """Whether it leaves everything but workers alone."""
 
 
 class Faults:
-    """One fault after the other, by the dice."""
+    """One fault after the other, from a deck that is shuffled by the seed and dealt to its end before it starts anew.
 
-    def __init__(self, stack: Stack, seed: int, only: str) -> None:
+    Args:
+        stack: What they befall.
+        recoveries: Measures how long it takes to get over them.
+        seed: Gives the order, the victims and how long they last.
+        only: Faults whose name has this text.
+        longest: Factor on how long something is frozen, silent or full.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        recoveries: Recoveries,
+        seed: int,
+        *,
+        only: str = "",
+        longest: float = 1.0,
+    ) -> None:
         self.hurt: set[str] = set()
         """Process ids of workers that may be charged with losses."""
         self.counts: collections.Counter[str] = collections.Counter()
-        self._stack = stack
-        self._chance = random.Random(seed)
-        self._kinds: list[tuple[str, int, Callable[[], None]]] = [
-            ("kill a child", 6, self._kill_child),
-            ("kill a worker", 4, lambda: self._end_worker(signal.SIGKILL)),
-            ("terminate a worker", 3, lambda: self._end_worker(signal.SIGTERM)),
-            ("freeze a worker", 3, lambda: self._freeze(self._worker(), 14.0)),
-            ("kill the owner", 3, lambda: self._end_owner(signal.SIGKILL)),
-            ("terminate the owner", 2, lambda: self._end_owner(signal.SIGTERM)),
-            ("freeze the owner", 3, lambda: self._freeze(self._stack.owner, 16.0)),
-            ("freeze the owner, kill a worker", 1, self._freeze_and_kill),
-            ("freeze everybody", 1, self._freeze_all),
-            ("kill the owner and a worker", 1, self._kill_two),
-        ]
-        self._kinds = [kind for kind in self._kinds if only in kind[0]]
+        self.findings: list[str] = []
+        self.stack = stack
+        self.chance = random.Random(seed)
+        self._recoveries = recoveries
+        self._only = only
+        self._longest = longest
+        self._deck: list[Fault] = []
+        self._calm_at = time.monotonic() + CALM_SECONDS
+
+    def kinds(self) -> list[Fault]:
+        """All that there are on this engine."""
+        raise NotImplementedError
 
     def one(self) -> str:
         """Do one and say which."""
-        weights = [weight for _, weight, _ in self._kinds]
-        name, _, act = self._chance.choices(self._kinds, weights=weights)[0]
-        act()
-        self.counts[name] += 1
-        return name
+        if not self._deck:
+            kinds = [kind for kind in self.kinds() if self._only in kind.name]
+            self._deck = [kind for kind in kinds for _ in range(kind.weight)]
+            self.chance.shuffle(self._deck)
+        kind = self._deck.pop()
+        kind.act()
+        if not kind.is_of_worker:
+            self.no_calm()
+        self.counts[kind.name] += 1
+        return kind.name
+
+    def no_calm(self) -> None:
+        """Something but a worker was just disturbed."""
+        self._calm_at = time.monotonic() + CALM_SECONDS
 
     def pause(self) -> float:
         """Seconds until the next."""
-        return self._chance.uniform(0.3, 4.0)
+        return self.chance.uniform(0.3, 4.0)
 
-    def _worker(self) -> Running | None:
-        return self._stack.workers[self._chance.choice(sorted(self._stack.workers))]
+    def worker_kinds(self) -> list[Fault]:
+        """Those of workers."""
+        found = [
+            Fault("kill a child", 3, self._kill_child, True),
+            Fault("kill a worker", 5, self._kill_worker, True),
+            Fault("kill a worker and its children", 2, self._kill_family, True),
+            Fault("terminate a worker", 2, lambda: self.terminate(self.worker()), True),
+            Fault("freeze a worker", 3, lambda: self.freeze([self.worker()], 14.0), True),
+        ]
+        if self.stack.clock is not None:
+            found.append(Fault("step a worker's clock", 2, self._step_clock, True))
+        return found
 
-    def _kill_child(self) -> None:
-        children = self._stack.children()
-        if children:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._chance.choice(children).kill()
+    # --- what the kinds are made of
 
-    def _end_worker(self, number: signal.Signals) -> None:
-        if (worker := self._worker()) is not None and worker.process.poll() is None:
-            worker.process.send_signal(number)
-            if number is signal.SIGKILL:
-                self.hurt.add(str(worker.process.pid))
-                worker.process.wait(10)
+    def worker(self) -> str:
+        """One of the workers."""
+        return self.chance.choice(self.stack.workers)
 
-    def _end_owner(self, number: signal.Signals) -> None:
-        owner = self._stack.owner
-        if owner is None or owner.process.poll() is not None:
+    def wait(self, seconds: float) -> None:
+        """Let a fault last."""
+        time.sleep(seconds * self._longest)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, to that one process."""
+        if name in self.stack.workers and self.stack.lives(name):
+            self.hurt.add(str(self.stack.running[name].process.pid))
+        self.end_process(name, signal.SIGKILL)
+
+    def terminate(self, name: str) -> None:
+        """SIGTERM; the control side's processes have to end well."""
+        if name in self.stack.workers:
+            if self.stack.lives(name):
+                self.stack.running[name].process.terminate()
             return
-        owner.process.send_signal(number)
-        status = owner.process.wait(STOP_SECONDS)
-        if number is signal.SIGTERM and status != 0:
-            self._stack.statuses.append(f"the owner's exit status after SIGTERM was {status}")
+        status = self.end_process(name, signal.SIGTERM)
+        if status not in (0, None):
+            self.findings.append(f"the exit status of {name} after SIGTERM was {status}")
 
-    def _freeze(self, part: Running | None, longest: float) -> None:
-        if part is not None:
-            self._freeze_parts([part], self._chance.uniform(0.5, longest))
+    def end_process(self, name: str, number: signal.Signals) -> int | None:
+        """Its exit status; None when it did not run."""
+        if not self.stack.lives(name):
+            return None
+        process = self.stack.running[name].process
+        process.send_signal(number)
+        return process.wait(STOP_SECONDS)
 
-    def _freeze_parts(self, parts: list[Running], seconds: float) -> None:
-        alive = [part for part in parts if part.process.poll() is None]
-        if seconds > WORKER_SILENCE_SECONDS and self._stack.owner not in parts:
-            self.hurt.update(str(part.process.pid) for part in alive)
-        for part in alive:
-            part.process.send_signal(signal.SIGSTOP)
+    def kill_and_come_back(self, *names: str) -> None:
+        """Kill what the workers' messages go through, start it again, and measure until jobs start again."""
+        for name in names:
+            self.kill(name)
+        self.stack.tend()
+        self._recoveries.broker_is_back()
+
+    def freeze(self, names: Sequence[str], longest: float) -> None:
+        """SIGSTOP for a while."""
+        seconds = self.chance.uniform(0.5, longest) * self._longest
+        alive = [name for name in names if self.stack.lives(name)]
+        if seconds > WORKER_SILENCE_SECONDS and not set(self.stack.control) & set(alive):
+            self.hurt.update(str(self.stack.running[name].process.pid) for name in alive)
+        for name in alive:
+            self.stack.running[name].process.send_signal(signal.SIGSTOP)
         try:
             time.sleep(seconds)
         finally:
-            for part in alive:
-                part.process.send_signal(signal.SIGCONT)
+            for name in alive:
+                self.stack.running[name].process.send_signal(signal.SIGCONT)
 
-    def _freeze_all(self) -> None:
-        self._freeze_parts(self._stack.parts(), self._chance.uniform(4, 16))
+    @contextlib.contextmanager
+    def meanwhile(self, seconds: float, act: Callable[[], None]) -> Iterator[None]:
+        """Do something else within the block, so many seconds after its begin."""
+        timer = threading.Timer(seconds * self._longest, act)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.join()
 
-    def _freeze_and_kill(self) -> None:
-        killer = threading.Timer(
-            self._chance.uniform(0, 6), lambda: self._end_worker(signal.SIGKILL)
-        )
-        killer.start()
-        self._freeze(self._stack.owner, 16.0)
-        killer.join()
+    # --- workers
 
-    def _kill_two(self) -> None:
-        self._end_worker(signal.SIGKILL)
-        self._end_owner(signal.SIGKILL)
+    def _kill_child(self) -> None:
+        children = self.stack.children()
+        if children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.chance.choice(children).kill()
+
+    def _kill_worker(self) -> None:
+        """The parent alone, so that its children have to notice; measured until what ran there runs elsewhere."""
+        name = self.worker()
+        if self.chance.random() < CALM_SHARE:
+            time.sleep(max(0.0, self._calm_at - time.monotonic()))
+        if not self.stack.lives(name):
+            return
+        self.stack.held.add(name)
+        try:
+            is_calm = time.monotonic() >= self._calm_at
+            with self._recoveries.of_worker(self.stack.running[name], is_calm=is_calm):
+                family = self.stack.running[name].descendants()
+                self.kill(name)
+        finally:
+            self.stack.held.discard(name)
+        self._expect_gone(name, family)
+
+    def _expect_gone(self, name: str, family: Sequence[psutil.Process]) -> None:
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while any(map(lives, family)):
+            if time.monotonic() > deadline:
+                self.findings.append(f"children of {name} outlived it by {ORPHAN_SECONDS:g} s")
+                return
+            time.sleep(0.05)
+
+    def _kill_family(self) -> None:
+        """As when a host goes down."""
+        name = self.worker()
+        if self.stack.lives(name):
+            family = self.stack.running[name].descendants()
+            self.kill(name)
+            for each in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+
+    def _step_clock(self) -> None:
+        """An hour or a day off, either way; the next step may take it back."""
+        offset = self.chance.choice([0, 3600, -3600, 86400, -86400])
+        self.stack.clock_of(self.worker()).write_text(f"{offset}\n")

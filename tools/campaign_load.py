@@ -1,9 +1,11 @@
-"""The load of a campaign: jobs of four kinds, and the memory of every one that was accepted."""
+"""The load of a campaign: jobs of five kinds, and the history of every operation on them."""
 
 import collections
+import json
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,62 +14,110 @@ from dts_core.errors import DtsError
 from dts_core.states import FINAL
 from tools.campaign_stack import Stack
 
-SOURCES: Final = {
-    "quick": """
-async def main(name, marks):
+_MARK: Final = """
     with open(marks, "a") as file:
-        file.write(name + "\\n")
+        file.write(f"{word} {name} {os.getpid()} {time.monotonic()}\\n")
+"""
+_HEAD: Final = f"import asyncio, os, time\ndef mark(marks, word, name):{_MARK}\n"
+SOURCES: Final = {
+    "quick": f"""{_HEAD}
+async def main(name, marks):
+    mark(marks, "start", name)
     return name
 """,
-    "slow": """
-import time
+    "slow": f"""{_HEAD}
 def main(name, marks):
-    with open(marks, "a") as file:
-        file.write(name + "\\n")
+    mark(marks, "start", name)
     time.sleep(0.2)
     return name
 """,
-    "fails": """
+    "fails": f"""{_HEAD}
 def main(name, marks):
-    with open(marks, "a") as file:
-        file.write(name + "\\n")
+    mark(marks, "start", name)
     raise ValueError(name)
 """,
-    "endless": """
-import time
+    "endless": f"""{_HEAD}
 def main(name, marks):
-    with open(marks, "a") as file:
-        file.write(name + "\\n")
+    mark(marks, "start", name)
     time.sleep(300)
 """,
+    "long": f"""{_HEAD}
+async def main(name, marks):
+    mark(marks, "start", name)
+    await asyncio.sleep(5)
+    mark(marks, "end", name)
+    return name
+""",
 }
+WEIGHTS: Final = {"quick": 12, "slow": 3, "fails": 1, "endless": 1, "long": 1}
 ENDS: Final = {
     "quick": {"done", "dead"},
     "slow": {"done", "dead"},
+    "long": {"done", "dead"},
     "fails": {"failed", "dead"},
     "endless": {"cancelled", "dead", "failed"},
 }
 """How a job of each kind may end; an endless one fails when its process is killed before its cancel comes."""
 BATCH_PAUSE_SECONDS: Final = 0.25
+BATCH_MAX: Final = 100
+TRICKLE_SECONDS: Final = 1.0
+"""There is always something to start: a recovery is measured by it."""
+GIVE_UP_SECONDS: Final = 120.0
 FINAL_STATES: Final = frozenset(state.value for state in FINAL)
 
 
-class Load:
-    """Submits and cancels until told to stop; remembers every id that was accepted."""
+class History:
+    """Every operation in a file, one JSON object a line: what was asked, and whether it is known how it ended."""
 
-    def __init__(self, stack: Stack, seed: int, marks: Path) -> None:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+        self._lock = threading.Lock()
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def note(self, operation: str, outcome: str, **fields: Any) -> None:
+        """outcome: ok, fail (nothing happened) or unknown."""
+        line = {"at": round(time.monotonic(), 4), "op": operation, "outcome": outcome, **fields}
+        with self._lock:
+            self.counts[f"{operation} {outcome}"] += 1
+            self._file.write(json.dumps(line) + "\n")
+
+    def close(self) -> None:
+        """Nothing more is noted."""
+        self._file.close()
+
+
+class Load:
+    """Submits, cancels and looks until told to stop; remembers every id that was accepted.
+
+    A submission whose answer is lost is sent again with its idempotency key until it is known how it ended.
+
+    Args:
+        stack: Gets the jobs.
+        history: Gets every operation.
+        seed: Gives kinds and numbers.
+        marks: The file that the jobs write to.
+        jobs: How many in all; `allow` lets them go.
+    """
+
+    def __init__(self, stack: Stack, history: History, seed: int, marks: Path, jobs: int) -> None:
+        self.jobs = jobs
         self.accepted: dict[str, tuple[str, str]] = {}
         """id -> (kind, name)"""
         self.finals: dict[str, tuple[str, int, Any]] = {}
         """id -> (state, epoch, when it ended), as first seen"""
-        self.to_cancel: set[str] = set()
+        self.purged: set[str] = set()
         self.moved: list[str] = []
-        self.refusals: collections.Counter[str] = collections.Counter()
-        self.stopping = threading.Event()
+        self.findings: list[str] = []
+        self.recovered = 0
+        """Submissions whose first answer was lost."""
+        self._to_cancel: set[str] = set()
+        self._allowed = 0
         self._stack = stack
+        self._history = history
         self._chance = random.Random(seed)
         self._marks = marks
         self._count = 0
+        self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._for_ever, args=(step,), daemon=True)
             for step in (self._submit, self._cancel, self._observe)
@@ -78,37 +128,69 @@ class Load:
         for thread in self._threads:
             thread.start()
 
+    def allow(self, share: float) -> None:
+        """Let this share of the jobs be submitted by now."""
+        self._allowed = int(self.jobs * min(share, 1.0))
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether all that were asked for are accepted."""
+        return len(self.accepted) >= self.jobs
+
     def stop(self) -> None:
         """Submit nothing more."""
-        self.stopping.set()
+        self._stopping.set()
         for thread in self._threads:
-            thread.join(90)
+            thread.join(GIVE_UP_SECONDS + 30)
 
     def _for_ever(self, step: Callable[[SyncAdminClient], None]) -> None:
         with self._stack.client() as client:
-            while not self.stopping.is_set():
+            while not self._stopping.is_set():
                 try:
                     step(client)
                 except DtsError as error:
-                    self.refusals[error.code] += 1
-                self.stopping.wait(BATCH_PAUSE_SECONDS)
+                    self._history.note(step.__name__.strip("_"), "fail", code=error.code)
+                self._stopping.wait(BATCH_PAUSE_SECONDS)
 
     def _submit(self, client: SyncAdminClient) -> None:
-        kinds = self._chance.choices(
-            ["quick", "slow", "fails", "endless"],
-            weights=[12, 3, 1, 1],
-            k=self._chance.randint(1, 25),
-        )
+        left = self._allowed - len(self.accepted)
+        if self._open(client) > self._stack.open_max:
+            return
+        if left <= 0:
+            self._stopping.wait(TRICKLE_SECONDS)
+        count = self._chance.randint(1, max(min(left, BATCH_MAX), 2))
         names = []
-        for kind in kinds:
+        for kind in self._chance.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count):
             self._count += 1
             names.append((kind, f"{kind}-{self._count}"))
-        jobs = [self._job(kind, name) for kind, name in names]
-        answer = client.submit_many(jobs)
-        for found, (kind, name) in zip(answer.ids, names, strict=True):
+        for found, (kind, name) in zip(self._insist(client, names), names, strict=False):
             self.accepted[found] = (kind, name)
             if kind == "endless":
-                self.to_cancel.add(found)
+                self._to_cancel.add(found)
+
+    def _open(self, client: SyncAdminClient) -> int:
+        states = client.counts().states
+        return sum(count for state, count in states.items() if state not in FINAL_STATES)
+
+    def _insist(self, client: SyncAdminClient, names: Sequence[tuple[str, str]]) -> list[str]:
+        """Submit until it is known how it ended; the ids, none when it was refused."""
+        key = f"campaign-{self._count}"
+        jobs = [self._job(kind, name) for kind, name in names]
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        is_first = True
+        while time.monotonic() < deadline:
+            try:
+                ids = client.submit_many(jobs, key=key).ids
+            except DtsError as error:
+                self._history.note("submit", "unknown", key=key, code=error.code)
+                is_first = False
+                time.sleep(BATCH_PAUSE_SECONDS)
+                continue
+            self._history.note("submit", "ok", key=key, ids=ids)
+            self.recovered += not is_first
+            return ids
+        self.findings.append(f"submission {key} was not answered within {GIVE_UP_SECONDS:g} s")
+        return []
 
     def _job(self, kind: str, name: str) -> dict[str, Any]:
         args = [name, str(self._marks)]
@@ -117,22 +199,31 @@ class Load:
         return submission(f"test/{kind}", args=args, grace_seconds=0.5)
 
     def _cancel(self, client: SyncAdminClient) -> None:
-        ids = sorted(self.to_cancel)[:100]
+        ids = sorted(self._to_cancel)[:100]
         if ids and self._chance.random() < 0.5:
             client.cancel(ids)
-            self.to_cancel.difference_update(ids)
+            self._history.note("cancel", "ok", ids=ids)
+            self._to_cancel.difference_update(ids)
 
     def cancel_rest(self, client: SyncAdminClient) -> None:
         """Cancel what is endless and was not cancelled yet, or whose cancel came to nothing."""
-        endless = [job for job, (kind, _) in self.accepted.items() if kind == "endless"]
+        endless = [
+            job
+            for job, (kind, _) in self.accepted.items()
+            if kind == "endless" and job not in self.finals
+        ]
         for start in range(0, len(endless), 500):
             client.cancel(endless[start : start + 500])
 
     def _observe(self, client: SyncAdminClient) -> None:
-        """See a sample of final jobs again and again: they do not move any more."""
-        ids = list(self.accepted)
-        for job in self._chance.sample(ids, min(len(ids), 5)):
-            view = client.job(job)
-            seen = (view.state, view.epoch, view.finished_at)
-            if view.state in FINAL_STATES and self.finals.setdefault(job, seen) != seen:
-                self.moved.append(f"job {job} moved from {self.finals[job]} to {seen}")
+        """See a sample of jobs again and again: once final they do not move any more."""
+        ids = [job for job in list(self.accepted) if job not in self.purged]
+        for job in random.sample(ids, min(len(ids), 5)):
+            self.see(client, job)
+
+    def see(self, client: SyncAdminClient, job: str) -> None:
+        """Look at one job."""
+        view = client.job(job)
+        seen = (view.state, view.epoch, view.finished_at)
+        if view.state in FINAL_STATES and self.finals.setdefault(job, seen) != seen:
+            self.moved.append(f"job {job} moved from {self.finals[job]} to {seen}")

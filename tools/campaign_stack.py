@@ -1,66 +1,145 @@
-"""The processes of a campaign: an owner, workers of their own, and what is left of them."""
+"""The processes of a campaign: the control side, workers of their own, and what is left of them."""
 
 import contextlib
+import json
+import shutil
 import signal
 import socket
+import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+import msgspec
 import psutil
 
 from dts_core.clients import SyncAdminClient
-from dts_core.clients.endpoint import local_endpoint
-from tests.support.processes import Running, Up
+from tests.support.processes import Running
 
 STOP_SECONDS: Final = 40.0
+CLOCK_SOURCE: Final = Path(__file__).with_name("stepped_clock.c")
+
+
+class Row(NamedTuple):
+    """What the store says of a job, read without any code of the product."""
+
+    state: str
+    epoch: int
+    attempt: int
+    losses: int
+    has_lease: bool
+    is_finished: bool
+    result: bytes
+    submitter: str
+    error: str
+    name: str
+    """Its first argument: what the load calls it."""
+
+
+class Stored(NamedTuple):
+    """Everything that a store holds at the end."""
+
+    rows: dict[str, Row]
+    left: list[str]
+    """Messages and dead letters that nobody took, and figures that do not fit the rows."""
+    losses: list[tuple[str, int, str]]
+    """(job, epoch, worker) of each loss that was charged."""
 
 
 class Stack:
-    """The owner and its workers; whatever ended is started again by `tend`."""
+    """Named processes; whatever ended is started again by `tend`.
+
+    An engine's own stack says which there are (`control`), how each is started and what the store holds.
+    """
+
+    control: Sequence[str] = ()
+    """Names of the control side's processes, in the order in which they start."""
+    open_max = 5_000
+    """Most jobs that the load keeps unfinished."""
+    is_charging_exact = True
+    """Whether a worker that nobody hurt is never charged with a loss here."""
 
     def __init__(self, folder: Path, workers: int) -> None:
         self.folder = folder
-        self.port = _free_port()
-        self.owner: Up | None = None
-        self.workers: dict[int, Running | None] = dict.fromkeys(range(workers))
+        self.running: dict[str, Running] = {}
+        self.workers = [f"worker-{number}" for number in range(workers)]
+        self.held: set[str] = set()
+        """Names that `tend` leaves alone for now."""
         self.seen: dict[int, psutil.Process] = {}
         self.statuses: list[str] = []
         self.outputs: list[Path] = []
-        self._token = ""
-        (folder / "owner").mkdir()
+        self.clock: Path | None = None
 
-    @property
-    def data(self) -> Path:
-        """The owner's data folder."""
-        return self.folder / "owner" / "data"
+    # --- what an engine says
+
+    def prepare(self) -> None:
+        """Start what the processes stand on."""
+
+    def start(self, name: str) -> Running:
+        """Start the process of that name."""
+        raise NotImplementedError
+
+    def client(self) -> SyncAdminClient:
+        """A client of the server that is there or comes; raises DtsError while there is none."""
+        raise NotImplementedError
+
+    def purge(self, jobs: Sequence[str]) -> None:
+        """Remove finished jobs where their number hurts; nothing where it does not."""
+
+    def stored(self) -> Stored:
+        """What the store holds; after `stop`."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Stop what `prepare` started."""
+
+    # --- what all have in common
 
     def tend(self) -> None:
         """Start what is not there, and remember every process that was."""
-        if self.owner is None or self.owner.process.poll() is not None:
-            self.owner = Up(self.folder / "owner", "--no-worker", "--port", str(self.port))
-            self.outputs.append(self.owner.output)
-        for number, worker in self.workers.items():
-            if worker is None or worker.process.poll() is not None:
-                self.workers[number] = self._start_worker(number)
+        for name in (*self.control, *self.workers):
+            if name not in self.held and not self.lives(name):
+                self.running[name] = self.start(name)
+                self.outputs.append(self.running[name].output)
         self.look()
 
-    def _start_worker(self, number: int) -> Running:
-        home = self.folder / f"worker-{number}"
-        home.mkdir(exist_ok=True)
-        url = f"link+unix://{self.data / 'link.sock'}"
-        options = ["--url", url, "--host", f"host-{number}", "--data", str(home / "data")]
-        worker = Running(["-m", "dts_worker.cli", *options, "--slots", "2"], home)
-        self.outputs.append(worker.output)
-        return worker
+    def lives(self, name: str) -> bool:
+        """Whether the process of that name runs."""
+        return name in self.running and self.running[name].process.poll() is None
 
-    def parts(self) -> list[Running]:
-        """The owner and the workers that were started."""
-        return [part for part in (self.owner, *self.workers.values()) if part is not None]
+    def build_clock(self) -> None:
+        """Let workers have a clock of their own, where there is a compiler."""
+        library = self.folder / "stepped_clock.so"
+        compiler = shutil.which("cc")
+        if compiler is None:
+            return
+        command = [
+            compiler,
+            "-shared",
+            "-fPIC",
+            "-O2",
+            "-o",
+            str(library),
+            str(CLOCK_SOURCE),
+            "-ldl",
+        ]
+        if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+            self.clock = library
+
+    def worker_environment(self, name: str) -> dict[str, str]:
+        """What makes a worker read its own clock."""
+        if self.clock is None:
+            return {}
+        return {"LD_PRELOAD": str(self.clock), "STEPPED_CLOCK": str(self.clock_of(name))}
+
+    def clock_of(self, name: str) -> Path:
+        """The file that sets a worker's clock, by seconds that it is off."""
+        return self.folder / f"{name}.clock"
 
     def look(self) -> None:
         """Remember every process of ours that lives now."""
-        for part in self.parts():
+        for part in self.running.values():
             with contextlib.suppress(psutil.NoSuchProcess):
                 self.seen.setdefault(part.process.pid, psutil.Process(part.process.pid))
             for each in part.descendants():
@@ -68,29 +147,22 @@ class Stack:
 
     def children(self) -> list[psutil.Process]:
         """The workers' children and theirs."""
-        return [each for worker in self.workers.values() if worker for each in worker.descendants()]
-
-    def client(self) -> SyncAdminClient:
-        """A client of the owner that is there or comes."""
-        if not self._token:
-            self._token = local_endpoint(self.data).token
-        return SyncAdminClient(f"http://127.0.0.1:{self.port}", self._token)
+        return [
+            each
+            for name in self.workers
+            if name in self.running
+            for each in self.running[name].descendants()
+        ]
 
     def stop(self) -> list[str]:
-        """SIGTERM to all; what did not end well."""
+        """SIGTERM to all, workers first; what did not end well."""
         wrong = []
-        for part in reversed(self.parts()):
-            part.process.send_signal(signal.SIGCONT)
-            part.process.send_signal(signal.SIGTERM)
-        for part in self.parts():
-            try:
-                status = part.process.wait(STOP_SECONDS)
-            except Exception as error:  # noqa: BLE001 - told at the end, like every other finding
-                wrong.append(f"{part.output.name}: did not stop: {error}")
-                part.process.kill()
-                continue
-            if status != 0:
-                wrong.append(f"{part.output.name}: exit status {status} after SIGTERM")
+        for names in (self.workers, list(reversed(self.control))):
+            parts = [self.running[name] for name in names if name in self.running]
+            for part in parts:
+                part.process.send_signal(signal.SIGCONT)
+                part.process.send_signal(signal.SIGTERM)
+            wrong += [said for part in parts for said in _end_of(part)]
         return wrong
 
     def left_over(self) -> list[str]:
@@ -98,7 +170,7 @@ class Stack:
         deadline = time.monotonic() + 5
         left = list(self.seen.values())
         while left and time.monotonic() < deadline:
-            left = [each for each in left if _lives(each)]
+            left = [each for each in left if lives(each)]
             time.sleep(0.1)
         names = []
         for each in left:
@@ -108,13 +180,32 @@ class Stack:
         return names
 
 
-def _free_port() -> int:
+def _end_of(part: Running) -> Iterator[str]:
+    try:
+        status = part.process.wait(STOP_SECONDS)
+    except Exception as error:  # noqa: BLE001 - told at the end, like every other finding
+        yield f"{part.output.name}: did not stop: {error}"
+        part.process.kill()
+        return
+    if status != 0:
+        yield f"{part.output.name}: exit status {status} after SIGTERM"
+
+
+def name_in(fixed: bytes) -> str:
+    """The first argument of a job, in what the stores pack of it: a MessagePack array, arguments third, as JSON."""
+    args = msgspec.msgpack.decode(fixed)[2]
+    return str(json.loads(args)[0])
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether the process is there and no zombie."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,67 +1,66 @@
-"""What the data file says after a campaign, read without any code of the product."""
+"""What a store says after a campaign: lost, with two results, stuck, or otherwise not as promised."""
 
 import collections
 import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
-
-import apsw
-import msgspec
 
 from dts_core.states import LOSSES_MAX
 from tools.campaign_load import ENDS, FINAL_STATES, Load
+from tools.campaign_recovery import Mark
+from tools.campaign_stack import Row, Stack, Stored
 
 
-class Row(NamedTuple):
-    """What is read of a job."""
+class Verdict(NamedTuple):
+    """Findings by what they break."""
 
-    state: str
-    epoch: int
-    attempt: int
-    losses: int
-    lease: int | None
-    finished: int | None
-    result: str | bytes | None
-    submitter: str
-    error: bytes | None
+    lost: list[str]
+    """Accepted, and not there, or without what it was run for."""
+    duplicate: list[str]
+    """Ended or started more often than it was claimed, or there twice."""
+    stuck: list[str]
+    """Not over though nothing is in the way."""
+    other: list[str]
+    """Any other promise."""
 
 
-def judge(load: Load, path: Path, marks: Path, hurt: set[str]) -> Iterator[str]:
-    """What the file says, without any code of the product."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    found = connection.execute(
-        "SELECT id, state, epoch, attempt, losses, lease, finished, result, submitter, error FROM jobs"
-    )
-    rows = {row[0]: Row(*row[1:]) for row in found}
-    starts = collections.Counter(marks.read_text().splitlines() if marks.exists() else [])
+def judge(
+    stack: Stack, load: Load, stored: Stored, marks: Sequence[Mark], hurt: set[str]
+) -> Verdict:
+    """Compare what was accepted, what ran and what is stored."""
+    verdict = Verdict([], [*load.moved], [], [*load.findings, *stored.left])
+    starts = collections.Counter(mark.name for mark in marks if mark.word == "start")
     for job, (kind, name) in load.accepted.items():
-        if job not in rows:
-            yield f"LOST: {name} ({job}) is not in the file"
+        row = stored.rows.get(job)
+        if row is None:
+            if job not in load.purged:
+                verdict.lost.append(f"LOST: {name} ({job}) is not in the store")
             continue
         seen = load.finals.get(job)
-        for wrong in _wrong_end(rows[job], kind, name, starts[name], seen and seen[:2]):
-            yield f"{wrong}: {name} ({job}): {rows[job]}"
-    for job, row in rows.items():
-        if row.state in ("running", "cancelling") and row.lease is None:
-            yield f"{job} is {row.state} without a lease"
-        if row.state in FINAL_STATES and (row.lease is not None or row.finished is None):
-            yield f"{job} is {row.state} with lease {row.lease}, finished {row.finished}"
-    yield from _wrong_tables(connection, rows)
-    yield from _wrong_losses(connection, hurt)
-    connection.close()
+        for wrong in _lost(row, kind, name):
+            verdict.lost.append(f"{wrong}: {name} ({job}): {row}")
+        for wrong in _doubled(row, kind, starts[name], seen and seen[:2]):
+            verdict.duplicate.append(f"{wrong}: {name} ({job}): {row}")
+        if row.state not in FINAL_STATES:
+            verdict.stuck.append(f"STUCK: {name} ({job}): {row}")
+    verdict.duplicate.extend(_twice(load, stored))
+    verdict.other.extend(_wrong_leases(stored))
+    if stack.is_charging_exact:
+        verdict.other.extend(_wrong_losses(stored, hurt))
+    return verdict
 
 
-def _wrong_end(
-    row: Row, kind: str, name: str, starts: int, seen: tuple[str, int] | None
-) -> Iterator[str]:
-    died = row.state == "failed" and b"ChildDied" in (row.error or b"")
-    if row.state not in ENDS[kind] and not died:
+def _lost(row: Row, kind: str, name: str) -> Iterator[str]:
+    died = row.state == "failed" and "ChildDied" in row.error
+    if row.state in FINAL_STATES and row.state not in ENDS[kind] and not died:
         yield "WRONG END"
     if row.state == "dead" and row.losses < LOSSES_MAX:
         yield "DEAD WITHOUT LOSSES"
-    if row.state == "done" and (row.result is None or json.loads(row.result) != name):
+    if row.state == "done" and (not row.result or json.loads(row.result) != name):
         yield "WRONG RESULT"
+
+
+def _doubled(row: Row, kind: str, starts: int, seen: tuple[str, int] | None) -> Iterator[str]:
     if starts > row.epoch:
         yield f"DOUBLED, started {starts} times"
     if row.attempt > (3 if kind == "fails" else 1):
@@ -70,38 +69,25 @@ def _wrong_end(
         yield f"DOUBLED, was seen as {seen}"
 
 
-def _wrong_tables(connection: apsw.Connection, rows: dict[str, Row]) -> Iterator[str]:
-    counted = collections.Counter(f"{row.submitter} {row.state}" for row in rows.values())
-    kept = dict(
-        connection.execute("SELECT submitter || ' ' || state, jobs FROM counters WHERE jobs!=0")
+def _twice(load: Load, stored: Stored) -> Iterator[str]:
+    """A name that stands in two records: a submission that was sent again was accepted again."""
+    names = collections.Counter(row.name for row in stored.rows.values())
+    names.update(
+        name for job, (_, name) in load.accepted.items() if job in load.purged - set(stored.rows)
     )
-    if kept != dict(counted):
-        yield f"the counters say {kept}, the rows {counted}"
-    for table in ("messages", "dead_letters"):
-        left = connection.execute(f"SELECT queue, count(*) FROM {table} GROUP BY queue").fetchall()  # noqa: S608
-        if left:
-            yield f"{table} are left: {left}"
+    yield from (f"ACCEPTED TWICE: {name}" for name, count in names.items() if count > 1)
 
 
-def _wrong_losses(connection: apsw.Connection, hurt: set[str]) -> Iterator[str]:
+def _wrong_leases(stored: Stored) -> Iterator[str]:
+    for job, row in stored.rows.items():
+        if row.state in ("running", "cancelling") and not row.has_lease:
+            yield f"{job} is {row.state} without a lease"
+        if row.state in FINAL_STATES and (row.has_lease or not row.is_finished):
+            yield f"{job} is over with a lease, or without an end: {row}"
+
+
+def _wrong_losses(stored: Stored, hurt: set[str]) -> Iterator[str]:
     """A worker's name is HOST-PID-...: who was neither killed nor frozen for long is charged nothing."""
-    for job, doc in connection.execute("SELECT job, doc FROM attempts"):
-        attempt = msgspec.msgpack.decode(doc)
-        if attempt["outcome"] == "lose" and attempt["worker"].split("-")[-2] not in hurt:
-            yield f"CHARGED: {job} lost claim {attempt['epoch']} of {attempt['worker']}"
-
-
-def story(load: Load, counts: collections.Counter[str], path: Path) -> str:
-    """The figures of a campaign, in lines."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    states = dict(connection.execute("SELECT state, count(*) FROM jobs GROUP BY state"))
-    [(losses, epochs)] = connection.execute("SELECT sum(losses), sum(epoch) FROM jobs").fetchall()
-    connection.close()
-    total = sum(counts.values())
-    lines = [
-        f"faults  {total}: " + ", ".join(f"{n} x {name}" for name, n in counts.most_common()),
-        f"jobs    {len(load.accepted)} accepted, {states}",
-        f"claims  {epochs}, losses charged {losses}",
-        f"errors that the clients met: {dict(load.refusals)}",
-    ]
-    return "\n".join(lines)
+    for job, epoch, worker in stored.losses:
+        if worker.split("-")[-2] not in hurt:
+            yield f"CHARGED: {job} lost claim {epoch} of {worker}"

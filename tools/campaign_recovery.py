@@ -1,0 +1,117 @@
+"""How long it takes until work goes on: measured by the marks that jobs leave when they start and when they end."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tests.support.processes import Running
+
+GIVE_UP_SECONDS: Final = 45.0
+LOOK_SECONDS: Final = 0.02
+VICTIM_SECONDS: Final = 4.0
+"""How long to wait for a job that runs where it is going to be killed."""
+
+
+class Mark(NamedTuple):
+    """One line of the file: `start` or `end`, the job's name, its process, the machine's monotonic seconds."""
+
+    word: str
+    name: str
+    pid: int
+    at: float
+
+
+class Marks:
+    """The file that every job of the load writes to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._marks: list[Mark] = []
+        self._position = 0
+
+    def all(self) -> list[Mark]:
+        """Every mark so far, in order."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self._position)
+                new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._position += len(whole)
+            for line in whole.decode().splitlines():
+                word, name, pid, at = line.split()
+                self._marks.append(Mark(word, name, int(pid), float(at)))
+        return self._marks
+
+    def running(self, pids: set[int]) -> list[Mark]:
+        """Long jobs that started in one of these processes and did not end."""
+        found: dict[str, Mark] = {}
+        for mark in self.all():
+            if mark.word == "start" and mark.name.startswith("long"):
+                found[mark.name] = mark
+            elif mark.word == "end":
+                found.pop(mark.name, None)
+        return [mark for mark in found.values() if mark.pid in pids]
+
+
+class Recoveries:
+    """Samples in seconds; nothing else is done to the stack while one is taken."""
+
+    def __init__(self, marks: Marks) -> None:
+        self.worker_kill: list[float] = []
+        """From the kill of a worker until the last of its running jobs runs elsewhere."""
+        self.troubled_kill: list[float] = []
+        """The same within a lease of another fault, while the control side still doubts what it hears."""
+        self.broker_back: list[float] = []
+        """From the broker's return until a job starts."""
+        self.findings: list[str] = []
+        self._marks = marks
+
+    @contextlib.contextmanager
+    def of_worker(self, worker: Running, *, is_calm: bool) -> Iterator[None]:
+        """Measure the kill of a worker in the block; no sample when no long job runs there."""
+        running = self._wait_for_victims(worker)
+        started = time.monotonic()
+        yield
+        again: dict[str, float] = {}
+        names = {mark.name for mark in running}
+        while set(again) < names and time.monotonic() < started + GIVE_UP_SECONDS:
+            time.sleep(LOOK_SECONDS)
+            for mark in self._marks.all():
+                if mark.name in names and mark.at > started and mark.word == "start":
+                    again.setdefault(mark.name, mark.at - started)
+        if set(again) < names:
+            self.findings.append(
+                f"{names - set(again)} did not run elsewhere within {GIVE_UP_SECONDS:g} s"
+            )
+        if again:
+            (self.worker_kill if is_calm else self.troubled_kill).append(max(again.values()))
+
+    def _wait_for_victims(self, worker: Running) -> list[Mark]:
+        deadline = time.monotonic() + VICTIM_SECONDS
+        while True:
+            pids = {each.pid for each in worker.descendants()}
+            running = self._marks.running(pids)
+            if running or time.monotonic() > deadline:
+                return running
+            time.sleep(LOOK_SECONDS)
+
+    def broker_is_back(self) -> None:
+        """Measure from now until a job starts."""
+        back = time.monotonic()
+        while time.monotonic() < back + GIVE_UP_SECONDS:
+            starts = [each.at for each in self._marks.all()[-200:] if each.word == "start"]
+            after = [at - back for at in starts if at > back]
+            if after:
+                self.broker_back.append(min(after))
+                return
+            time.sleep(LOOK_SECONDS)
+        self.findings.append(f"no job started within {GIVE_UP_SECONDS:g} s of the broker's return")
+
+
+def p95(samples: Sequence[float]) -> str:
+    """The 95th percentile, rounded up to a sample; `-` when there is none."""
+    if not samples:
+        return "-"
+    return f"{sorted(samples)[-(-len(samples) * 95 // 100) - 1]:.2f}"
