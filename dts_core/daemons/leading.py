@@ -129,7 +129,13 @@ async def _end(work: "asyncio.Task[None]") -> None:
 
 
 def leading(part: Part, leader: Leader) -> Part:
-    """The same part, which works only while `leader` leads; it is started anew each time."""
+    """The same part, which works only while `leader` leads.
+
+    Args:
+        part: Called each time it begins to lead. It should make its daemon anew then, so that nothing of a former time
+            is left: `lambda: Stethoscope(...).run()`.
+        leader: Says when.
+    """
 
     async def run() -> None:
         await leader.run(part)

@@ -18,6 +18,7 @@ from dts_core.codec import encode
 from dts_core.daemons.alarms import Book
 from dts_core.daemons.attention import Attention
 from dts_core.daemons.diagnosis import Diagnosis
+from dts_core.daemons.ear import Ear
 from dts_core.daemons.fleet import Fleet, Heard, HostState, Patience, Patient
 from dts_core.daemons.vitals import clean_beat, finite, memory_used, share, worst_disk
 from dts_core.errors import DtsError, StoreUnavailable
@@ -60,6 +61,7 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
 
     Args:
         on_unwritten: Called when what was heard, leases among it, could not be written.
+        ear: Proves to other processes until when everybody was heard; None: who judges leases is in this process.
 
     Raises:
         ConfigError: A clear line is not below its fire line.
@@ -77,6 +79,7 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         clock: Clock,
         *,
         on_unwritten: Callable[[], None] = lambda: None,
+        ear: Ear | None = None,
     ) -> None:
         super().__init__(broker, prefetch=settings.prefetch, batch=settings.batch)
         self._store = store
@@ -98,6 +101,7 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         self._peaks_due = 0.0
         self._store_failed = False
         self._on_unwritten = on_unwritten
+        self._ear = ear
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -111,6 +115,9 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(super().run(), name="stethoscope-listen")
             tasks.create_task(self._keep(), name="stethoscope-keep")
+            if self._ear is not None:
+                self._ear.open()
+                tasks.create_task(self._ear.run(), name="stethoscope-ear")
 
     async def restore(self) -> None:
         """Know what was known before: hosts (each with a whole window to be heard) and open alarms."""
@@ -127,7 +134,7 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         for message in messages:
             if isinstance(message, Heartbeat):
                 self._hear(clean_beat(message), seconds, at)
-            else:
+            elif self._ear is None or not self._ear.hears(message):
                 self._note_progress(message)
         self._changed.set()
 
@@ -146,15 +153,20 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
 
     async def flush(self) -> None:
         """Write what changed, then tell it. What could not be written is tried again with the next flush."""
+        heard = None if self._ear is None else self._ear.heard
         try:
             changes = await self._write()
         except DtsError as error:
             self._on_unwritten()
+            if self._ear is not None:
+                self._ear.missed()
             if not self._store_failed:
                 log.warning("hosts cannot be written, trying again: %s", error)
             self._store_failed = True
             return
         self._store_failed = False
+        if self._ear is not None:
+            await self._ear.written(heard)
         try:
             await self._tell(changes)
         except DtsError as error:

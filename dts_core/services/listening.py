@@ -80,6 +80,10 @@ class Hearing:
             self.heard = sent
         return sent is not None
 
+    def missed(self) -> None:
+        """Something that was heard did not get into the store: a gap, whatever is written next."""
+        self.since = None
+
     def written(self, heard: datetime | None) -> None:
         """What was heard until the proof that was sent at `heard` is in the store."""
         last_monotonic, last_wall = self._written

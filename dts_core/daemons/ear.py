@@ -1,0 +1,110 @@
+"""The stethoscope's proof that it hears: a message of its own through the queue of heartbeats, every second.
+
+What it proves, and to whom, is told in `services.listening`.
+"""
+
+import asyncio
+import logging
+import os
+import platform
+from datetime import datetime
+from typing import Final
+
+from dts_core import __version__
+from dts_core.brokers.base import HEARTBEATS, Broker, Message, Outgoing
+from dts_core.clock import Clock
+from dts_core.codec import encode
+from dts_core.errors import DtsError
+from dts_core.model import PartState, ProgressReport
+from dts_core.services.listening import EAR, Hearing
+from dts_core.stores.base import RoleStore
+
+PROOF_SECONDS: Final = 1.0
+"""How often a proof is sent."""
+log = logging.getLogger(__name__)
+
+
+class Ear:
+    """Sends proofs, takes those that come back, and says in the store until when everybody was heard.
+
+    Args:
+        broker: Carries the proofs.
+        store: Where it is said.
+        clock: That counts the leases.
+        owner: Of this process; unique for each start.
+    """
+
+    def __init__(self, broker: Broker, store: RoleStore, clock: Clock, owner: str) -> None:
+        self._broker = broker
+        self._store = store
+        self._clock = clock
+        self._owner = owner
+        self._terms = 0
+        self._said: datetime | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Begin to hear, from now on: what was heard before proves nothing any more."""
+        self._terms += 1
+        self._id = f"{EAR}-{self._owner}-{self._terms}"
+        self._hearing = Hearing(self._clock, self._id)
+        self._started = self._clock.now()
+
+    @property
+    def heard(self) -> datetime | None:
+        """What the newest proof that has come back stands for; for `written`."""
+        return self._hearing.heard
+
+    def hears(self, report: ProgressReport) -> bool:
+        """Take a message; False when it is no proof."""
+        if report.items or not report.worker.startswith(EAR):
+            return False
+        self._hearing.came_back(report.worker)
+        return True
+
+    def missed(self) -> None:
+        """Something that was heard could not be written."""
+        self._hearing.missed()
+
+    async def run(self) -> None:
+        """Send proofs until cancelled; one that cannot be sent proves that nobody can be heard."""
+        while True:
+            try:
+                await self.prove()
+            except DtsError as error:
+                log.debug("a proof was not sent: %s", error)
+            await asyncio.sleep(PROOF_SECONDS)
+
+    async def prove(self) -> None:
+        """Send one proof.
+
+        Raises:
+            BrokerError: It may not arrive.
+        """
+        report = ProgressReport(host="", worker=self._hearing.proof(), items=[])
+        message = Message(encode(report), type="ProgressReport")
+        await self._broker.publish([Outgoing(HEARTBEATS, message)])
+
+    async def written(self, heard: datetime | None) -> None:
+        """What was heard until then is in the store: say so there, if it was not just said."""
+        self._hearing.written(heard)
+        since, until = self._hearing.since, self._hearing.until
+        if since is None or until is None or until == self._said:
+            return
+        part = PartState(
+            id=self._id,
+            name=EAR,
+            host=platform.node(),
+            pid=os.getpid(),
+            version=__version__,
+            started_at=self._started,
+            seen_at=self._clock.now(),
+            listening_since=since,
+            heard_until=until,
+        )
+        try:
+            await self._store.save_part(part)
+        except DtsError as error:
+            log.warning("it cannot be said who was heard: %s", error)
+        else:
+            self._said = until
