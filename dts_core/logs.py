@@ -3,6 +3,7 @@
 Parts log through the standard library's `logging` or through structlog, which ends there too.
 """
 
+import contextlib
 import logging
 import logging.handlers
 import queue
@@ -139,11 +140,23 @@ def _stream() -> logging.Handler:
     return logging.StreamHandler(sys.stderr)
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A full disk costs lines, and nothing else: standard error says already what the matter is."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        """Leave the line out when the disk refuses it."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close, whether or not what is left can be written."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 def _file(path: Path) -> logging.Handler:
     try:
-        return logging.handlers.RotatingFileHandler(
-            path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8"
-        )
+        return _LogFile(path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"the log file cannot be opened: {error.strerror}.",

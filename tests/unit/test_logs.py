@@ -98,6 +98,15 @@ def test_file_that_cannot_be_opened(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_costs_lines_and_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
+    """No traceback for each line, and no error at the end."""
+    with log_to(settings(Path("/dev/full"))):
+        for number in range(3):
+            logging.getLogger("dts").info("line %d", number)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_logging_is_as_before_afterwards(tmp_path: Path) -> None:
     """The set-up ends with its block."""
     before = list(logging.getLogger().handlers)
