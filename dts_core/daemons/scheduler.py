@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 from dts_core.brokers.base import Broker, Outgoing
 from dts_core.clock import Clock
 from dts_core.errors import DtsError, TooLarge
-from dts_core.model import RESULT_MAX, Job, JobError, Outcome, Transition
-from dts_core.services.claims import burial, changes_of, expiry, loss
+from dts_core.model import RESULT_MAX, Job, Outcome, Transition
+from dts_core.services.claims import burial, changes_of, expiry, loss, undeliverable
 from dts_core.services.leases import LOOK_SECONDS, Leases
 from dts_core.services.listening import Judge
 from dts_core.services.messages import declare_queues, job_message, publish_changes
@@ -242,8 +242,7 @@ def _burial(job: Job, now: datetime) -> Transition:
 
 
 def _too_large(job: Job, error: TooLarge, now: datetime) -> Transition:
-    undeliverable = JobError(type="Undeliverable", message=error.message)
-    return Transition(id=job.id, event=JobEvent.BURY, epoch=job.epoch, at=now, error=undeliverable)
+    return undeliverable(job.id, error.message, now, epoch=job.epoch)
 
 
 def _is_last_loss(job: Job) -> bool:

@@ -85,13 +85,7 @@ class Claims:
     async def bury(self, jobs: Sequence[str], reason: str) -> None:
         """See ClaimDesk."""
         now = self._clock.now()
-        error = JobError(type="Undeliverable", message=reason)
-        await self._apply(
-            [
-                Transition(id=job, event=JobEvent.BURY, at=now, error=error, reason=reason)
-                for job in jobs
-            ]
-        )
+        await self._apply([undeliverable(job, reason, now) for job in jobs])
 
     async def held(
         self, worker: str, claims: Sequence[tuple[str, int]], *, host: str = ""
@@ -227,6 +221,12 @@ def burial(job: str, epoch: int, now: datetime) -> Transition:
         type="WorkerLost", message=f"its worker was lost {LOSSES_MAX} times while it ran"
     )
     return Transition(id=job, event=JobEvent.BURY, epoch=epoch, at=now, error=error)
+
+
+def undeliverable(job: str, reason: str, now: datetime, *, epoch: int = 0) -> Transition:
+    """The transition of a job whose message is dead; fenced by its last claim's epoch when it had one."""
+    error = JobError(type="Undeliverable", message=reason)
+    return Transition(id=job, event=JobEvent.BURY, epoch=epoch, at=now, error=error, reason=reason)
 
 
 def expiry(job: str, now: datetime) -> Transition:
