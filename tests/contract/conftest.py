@@ -1,6 +1,7 @@
 """The engines of store and broker as fixtures: every test that asks for one runs on each."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from dts_core.stores.base import Intake, Store
 from dts_core.testing import ManualClock
 from tests.contract.broker_backends import BACKENDS, Backend
-from tests.contract.store_backends import ENGINES, Engine, Opener
+from tests.contract.store_backends import STORES, Engine, Opener, opener
 
 
 @pytest.fixture
@@ -16,10 +17,16 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=ENGINES)
-def open_engine(request: pytest.FixtureRequest) -> Opener:
+@pytest.fixture
+def empty_database(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """The URL of an empty database; the server is started by the first test that asks."""
+    return lambda: request.getfixturevalue("mongodb").empty()  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=STORES)
+def open_engine(request: pytest.FixtureRequest, empty_database: Callable[[], str]) -> Opener:
     """How to open this engine over a folder; for tests that open it twice."""
-    return ENGINES[request.param]
+    return opener(request.param, empty_database)
 
 
 @pytest.fixture
@@ -41,5 +48,5 @@ def intake(engine: Engine) -> Intake:
 @pytest.fixture(params=BACKENDS)
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
     """A broker, ready."""
-    async with BACKENDS[request.param](tmp_path) as opened:
-        yield opened
+    async with BACKENDS[request.param](tmp_path, partial(request.getfixturevalue, "rabbit")) as it:
+        yield it

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dts_core.brokers.base import Outgoing
 from dts_core.clock import Clock
 from dts_core.schema import MIGRATIONS, SCHEMA
+from dts_core.settings import StoreSettings
 from dts_core.sqlite import Connection, Database, all_rows, prepare
 from dts_core.stores.base import Intake, Store
 from dts_core.stores.embedded import EmbeddedIntake, EmbeddedStore
+from dts_core.stores.outbox import OutboxIntake
+from tests.support.brokers import RecordingBroker
 
 Ids = Callable[[], Coroutine[Any, Any, list[str]]]
 
@@ -29,13 +33,18 @@ class Engine:
 Opener = Callable[[Path, Clock], AbstractAsyncContextManager[Engine]]
 
 
-@asynccontextmanager
-async def embedded(folder: Path, clock: Clock) -> AsyncIterator[Engine]:
-    """The embedded engine; a second opening of the same folder finds what the first one kept."""
+def open_file(folder: Path, clock: Clock) -> tuple[Database, EmbeddedStore]:
     path = folder / "dts.db"
     prepare(path, SCHEMA, MIGRATIONS)
     database = Database(path, asyncio.get_running_loop())
-    store, broker = EmbeddedStore(database, clock), TableBroker()
+    return database, EmbeddedStore(database, clock)
+
+
+@asynccontextmanager
+async def embedded(folder: Path, clock: Clock) -> AsyncIterator[Engine]:
+    """The embedded engine; a second opening of the same folder finds what the first one kept."""
+    database, store = open_file(folder, clock)
+    broker = TableBroker()
 
     async def queued() -> list[str]:
         rows = await database.read(lambda connection: all_rows(connection, MESSAGES))
@@ -50,8 +59,68 @@ async def embedded(folder: Path, clock: Clock) -> AsyncIterator[Engine]:
         await store.close()
 
 
+@asynccontextmanager
+async def embedded_outbox(folder: Path, clock: Clock) -> AsyncIterator[Engine]:
+    """The embedded store beside a broker with a commit of its own."""
+    _, store = open_file(folder, clock)
+    async with beside_a_broker(store, folder, clock) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def mongodb(url: str, folder: Path, clock: Clock) -> AsyncIterator[Engine]:
+    """The MongoDB store beside a broker; a second opening of the same URL finds what the first one kept."""
+    from dts_core.stores.mongodb import open_store
+
+    store = await open_store(StoreSettings(url=url, deadline_seconds=30), clock)
+    async with beside_a_broker(store, folder, clock) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def beside_a_broker(store: Store, folder: Path, clock: Clock) -> AsyncIterator[Engine]:
+    broker = FileBroker(folder / "messages")
+    intake = OutboxIntake(store, broker, clock)
+
+    async def queued() -> list[str]:
+        return broker.kept()
+
+    async def handed() -> list[str]:
+        return [outgoing.message.message_id for outgoing in broker.published]
+
+    try:
+        yield Engine(store, intake, queued, handed)
+    finally:
+        await intake.close()
+        await store.close()
+
+
 MESSAGES = "SELECT message FROM messages ORDER BY seq"
-ENGINES: dict[str, Opener] = {"embedded": embedded}
+STORES = ("embedded", "mongodb")
+INTAKES = ("embedded", "embedded-outbox", "mongodb")
+
+
+def opener(name: str, url: Callable[[], str]) -> Opener:
+    """How to open an engine; `url` is asked for an empty database where it needs one."""
+    if name == "mongodb":
+        return partial(mongodb, url())
+    return {"embedded": embedded, "embedded-outbox": embedded_outbox}[name]
+
+
+class FileBroker(RecordingBroker):
+    """A broker whose messages outlive it, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def kept(self) -> list[str]:
+        return self._path.read_text().split() if self._path.exists() else []
+
+    async def publish(self, items: Sequence[Outgoing]) -> None:
+        await super().publish(items)
+        with self._path.open("a") as file:
+            file.writelines(f"{item.message.message_id}\n" for item in items)
 
 
 class TableBroker:

@@ -1,6 +1,7 @@
 """Intake: a record and its message are kept together or not at all."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,15 @@ from dts_core.errors import Conflict
 from dts_core.states import JobEvent, JobState
 from dts_core.stores.base import IdempotencyKey
 from dts_core.testing import wait_until
-from tests.contract.store_backends import Engine, Opener
+from tests.contract.store_backends import INTAKES, Engine, Opener, opener
 from tests.support.jobs import invitation, job_in, make_job, move
+
+
+@pytest.fixture(params=INTAKES)
+def open_engine(request: pytest.FixtureRequest, empty_database: Callable[[], str]) -> Opener:
+    """Intakes with a commit of their own, and those of a store beside a broker."""
+    return opener(request.param, empty_database)
+
 
 KEY = IdempotencyKey("ann", "k-1", b"digest")
 

@@ -3,19 +3,29 @@
 import asyncio
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from dts_core.model import Job, JobError, JobQuery, Transition
 from dts_core.states import FENCED, FINAL, HELD, JobEvent, JobState, after
 from dts_core.testing import ManualClock
-from tests.contract.store_backends import ENGINES, Engine
+from tests.contract.store_backends import Engine, Opener, embedded, opener
 from tests.support.jobs import LEASE, invitation, make_job, move
 
 ERROR = JobError(type="Boom", message="it did")
@@ -68,11 +78,11 @@ def comparable(job: Job) -> Job:
 class StoreAndModel(RuleBasedStateMachine):
     """Writes go to both; whatever is read must agree."""
 
-    opener = staticmethod(ENGINES["embedded"])
     jobs = Bundle("jobs")
 
-    def __init__(self) -> None:
+    def __init__(self, open_engine: Opener = embedded) -> None:
         super().__init__()
+        self.open_engine = open_engine
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.clock = ManualClock()
@@ -83,7 +93,7 @@ class StoreAndModel(RuleBasedStateMachine):
         self.enter()
 
     def enter(self) -> None:
-        self.context = self.opener(Path(self.folder.name), self.clock)
+        self.context = self.open_engine(Path(self.folder.name), self.clock)
         self.engine: Engine = self.runner.run(self.context.__aenter__())
 
     def leave(self) -> None:
@@ -262,10 +272,21 @@ class StoreAndModel(RuleBasedStateMachine):
         assert len(self.runner.run(self.engine.queued())) == self.messages
 
 
-StoreAndModel.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+UNHURRIED = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
+StoreAndModel.TestCase.settings = settings(UNHURRIED, max_examples=25, stateful_step_count=30)
 TestStoreAndModel = StoreAndModel.TestCase
+
+
+@pytest.mark.slow
+def test_the_mongodb_store_and_the_model(empty_database: Callable[[], str]) -> None:
+    """The same sequences on the other engine; fewer, since every look crosses the wire."""
+
+    class OnMongoDb(StoreAndModel):
+        def __init__(self) -> None:
+            super().__init__(opener("mongodb", empty_database))
+
+    run_state_machine_as_test(
+        OnMongoDb, settings=settings(UNHURRIED, max_examples=6, stateful_step_count=15)
+    )

@@ -1,5 +1,6 @@
 """Every transition of a job: what is allowed, what each one writes, and that the rest changes nothing."""
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -12,18 +13,18 @@ from tests.support.jobs import LEASE, brief, job_in, make_job, move
 
 LATER = START + timedelta(seconds=5)
 SOON = START + timedelta(seconds=90)
-EVERY = [(event, state) for event in JobEvent for state in JobState]
 
 
-def named(pair: tuple[JobEvent, JobState]) -> str:
-    return f"{pair[0]}-{pair[1]}"
-
-
-@pytest.mark.parametrize(("event", "state"), EVERY, ids=[named(pair) for pair in EVERY])
+@pytest.mark.parametrize("event", JobEvent)
 async def test_a_transition_is_applied_exactly_where_the_table_allows_it(
-    store: Store, event: JobEvent, state: JobState
+    store: Store, event: JobEvent
 ) -> None:
     """The store allows what TRANSITIONS lists and leaves the stored job untouched otherwise."""
+    for state in JobState:
+        await check_cell(store, event, state)
+
+
+async def check_cell(store: Store, event: JobEvent, state: JobState) -> None:
     job = job_in(state)
     await store.insert_jobs([job])
     before = await store.get_job(job.id)
@@ -47,9 +48,10 @@ async def test_a_transition_is_applied_exactly_where_the_table_allows_it(
     assert (after.finished_at == LATER) is (expected in FINAL)
     assert (after.lease_until is not None) is (expected in HELD)
     assert (after.due_at is not None) is (expected in (JobState.SCHEDULED, JobState.RETRYING))
-    moved = counts | {state.value: 0, expected.value: 1}
-    if expected is not state:
-        assert (await store.count_jobs()).states == moved
+    moved = Counter(counts)
+    moved[state.value] -= 1
+    moved[expected.value] += 1
+    assert (await store.count_jobs()).states == dict(moved)
 
 
 @pytest.mark.parametrize("event", sorted(FENCED))

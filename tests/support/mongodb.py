@@ -118,6 +118,7 @@ class MongoAddress:
     def __init__(self, url: str) -> None:
         self._url = url
         self._taken: list[str] = []
+        self._shared = ""
 
     def fresh(self) -> str:
         """The URL of a database that nobody else uses."""
@@ -127,6 +128,16 @@ class MongoAddress:
         address = before.split("//", 1)[1]
         base = before[: len(before) - len(address)] + address.partition("/")[0]
         return f"{base}/{name}{mark}{options}"
+
+    def empty(self) -> str:
+        """The URL of the database that tests share one after the other: its indexes stay, its documents go."""
+        if not self._shared:
+            self._shared = self.fresh()
+        with contextlib.closing(_client(self._shared)) as client:
+            database = client.get_default_database()
+            for name in database.list_collection_names():
+                database[name].delete_many({})
+        return self._shared
 
     def forget(self) -> None:
         """Drop every database that was taken."""
@@ -139,7 +150,11 @@ class MongoAddress:
 def mongodb_address(folder: Path) -> Iterator[MongoAddress]:
     """The MongoDB of this test run, started when there is none to be had."""
     if url := os.environ.get(URL_VARIABLE, ""):
-        yield MongoAddress(url)
+        address = MongoAddress(url)
+        try:
+            yield address
+        finally:
+            address.forget()
         return
     with private_mongodb(folder) as server:
         yield MongoAddress(server.url)

@@ -1,0 +1,125 @@
+"""The dashboard's figures: counted beside each write of jobs, read in constant time, put right by recounts.
+
+A process that dies between a write and its count leaves figures that are a little off. `recount` compares them with the
+jobs; a difference that two looks in a row agree upon is no write under way, and is made up for.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from dts_core.states import JobState
+from dts_core.stores.limits import BUCKET_SECONDS, TALLY_SECONDS
+from dts_core.stores.mongodb.driver import Collection, DeleteMany, Doc, UpdateOne
+from dts_core.stores.mongodb.positions import FIGURES, Positions, Taken
+
+__all__ = ["FIGURES", "Counts", "Deltas"]
+
+Deltas = Counter[tuple[str, str]]
+"""(submitter, state) -> how many more."""
+_USER: Final = "user:"
+_TALLY: Final = "tally:"
+_TALLIED: Final = {JobState.DONE: "done", JobState.FAILED: "failed", JobState.DEAD: "failed"}
+
+
+class Counts:
+    """Figures of one database."""
+
+    def __init__(self, figures: Collection, jobs: Collection) -> None:
+        self._figures = figures
+        self._jobs = jobs
+        self._last_drift: Deltas = Counter()
+
+    async def settle(
+        self,
+        positions: Positions,
+        taken: Taken,
+        deltas: Deltas,
+        ends: Iterable[tuple[JobState, int]] = (),
+    ) -> bool:
+        """End what was taken and count; False: readers have passed the positions already."""
+        increments: Counter[str] = Counter()
+        users: dict[str, Counter[str]] = {}
+        for (user, state), delta in deltas.items():
+            if delta:
+                increments[f"n.{state}"] += delta
+                users.setdefault(user, Counter())[f"n.{state}"] += delta
+        writes: list[UpdateOne | DeleteMany] = [
+            UpdateOne({"_id": _USER + user}, {"$inc": dict(states)}, upsert=True)
+            for user, states in users.items()
+        ]
+        writes += _tallies(ends)
+        if writes:
+            await self._figures.bulk_write(writes, ordered=False)
+        return await positions.settle(taken, {k: v for k, v in increments.items() if v})
+
+    async def states(self) -> dict[str, int]:
+        """State -> jobs in it."""
+        found = await self._figures.find_one({"_id": "jobs"}, {"n": 1})
+        states = {state.value: 0 for state in JobState}
+        return states | _plain(found)
+
+    async def of_user(self, user: str) -> dict[str, int]:
+        """State -> jobs of theirs in it, without zeros."""
+        found = await self._figures.find_one({"_id": _USER + user}, {"n": 1})
+        return {state: count for state, count in _plain(found).items() if count > 0}
+
+    async def tallies(self, after_bucket: int) -> list[tuple[int, int, int]]:
+        """(bucket, done, failed) of each bucket above."""
+        found = self._figures.find({"_id": {"$gt": _tally(after_bucket), "$lt": _TALLY + "~"}})
+        return [
+            (int(each["_id"].removeprefix(_TALLY)), each.get("done", 0), each.get("failed", 0))
+            async for each in found
+        ]
+
+    async def recount(self) -> int:
+        """Look once; how many jobs were counted wrong and are counted right from now on."""
+        counted: Deltas = Counter()
+        async for each in self._figures.find({"_id": {"$gte": _USER, "$lt": _USER + "\U0010ffff"}}):
+            user = str(each["_id"]).removeprefix(_USER)
+            counted.update({(user, state): count for state, count in _plain(each).items()})
+        stand: Deltas = Counter()
+        group: Doc = {"_id": {"u": "$submitter", "s": "$state"}, "jobs": {"$sum": 1}}
+        async for each in self._jobs.aggregate([{"$group": group}]):
+            stand[each["_id"]["u"], each["_id"]["s"]] = each["jobs"]
+        drift: Deltas = Counter(
+            {
+                key: stand[key] - counted[key]
+                for key in {*stand, *counted}
+                if stand[key] != counted[key]
+            }
+        )
+        agreed = {key: delta for key, delta in drift.items() if self._last_drift[key] == delta}
+        self._last_drift = drift
+        for (user, state), delta in agreed.items():
+            for name in (_USER + user, "jobs"):
+                await self._figures.update_one(
+                    {"_id": name}, {"$inc": {f"n.{state}": delta}}, upsert=True
+                )
+            self._last_drift[user, state] = 0
+        return sum(abs(delta) for delta in agreed.values())
+
+
+def _plain(found: Doc | None) -> dict[str, int]:
+    return {} if found is None else {str(state): int(n) for state, n in found.get("n", {}).items()}
+
+
+def _tally(bucket: int) -> str:
+    return f"{_TALLY}{bucket:012}"
+
+
+def _tallies(ends: Iterable[tuple[JobState, int]]) -> list[UpdateOne | DeleteMany]:
+    buckets: dict[int, Counter[str]] = {}
+    for state, at in ends:
+        if (name := _TALLIED.get(state)) is not None:
+            buckets.setdefault(at // (BUCKET_SECONDS * 1_000_000), Counter())[name] += 1
+    if not buckets:
+        return []
+    old = min(buckets) - TALLY_SECONDS // BUCKET_SECONDS
+    return [
+        *(
+            UpdateOne({"_id": _tally(bucket)}, {"$inc": dict(ended)}, upsert=True)
+            for bucket, ended in buckets.items()
+        ),
+        DeleteMany({"_id": {"$gte": _TALLY, "$lt": _tally(old)}}),
+    ]
