@@ -18,6 +18,8 @@ PARTS = {
     "end_to_end": "the whole road, through HTTP",
     "huey_peer": "Huey with SQLite, in the same run",
     "rabbitmq": "the RabbitMQ adapter by itself",
+    "planes": "what carries the messages to RabbitMQ: our own framing, aiormq, aio-pika",
+    "scale": "hosts that one control side carries",
     "peers": "dts and other task systems on one RabbitMQ",
 }
 MODULES = {"peers": "benchmarks.peers.suite"}

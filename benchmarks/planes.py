@@ -8,7 +8,6 @@ is the client's processor time a message: the wall rates are the broker's, which
 import asyncio
 import contextlib
 import json
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -201,16 +200,20 @@ async def timed(
     families: dict[str, Family], total: int, work: Callable[[], Awaitable[None]]
 ) -> dict[str, float]:
     """Rate and processor time a message."""
-    mark, started = CpuMark(families), time.perf_counter()
+    mark, own, started = CpuMark(families), time.process_time(), time.perf_counter()
     async with asyncio.timeout(DEADLINE_SECONDS):
         await work()
-    return {"per_second": total / (time.perf_counter() - started), **mark.us_each(total)}
+    return {
+        "per_second": total / (time.perf_counter() - started),
+        "client_us": (time.process_time() - own) / total * 1e6,
+        **mark.us_each(total),
+    }
 
 
 async def measure(node: RabbitNode, client: str, kind: str, total: int) -> dict[str, Any]:
     """One client on one kind of queue, in a virtual host of its own."""
     url = node.vhost()
-    families = {"client": Family(os.getpid(), alone=True), "broker": Family(node.pid)}
+    families = {"broker": Family(node.pid)}
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         await channel.declare_queue(QUEUE, durable=True, arguments=KINDS[kind])
@@ -229,6 +232,14 @@ async def measure(node: RabbitNode, client: str, kind: str, total: int) -> dict[
     return figures
 
 
+def once(node: RabbitNode, total: int) -> dict[str, Any]:
+    """Every client on every kind of queue."""
+    return {
+        client: {kind: uvloop.run(measure(node, client, kind, total)) for kind in KINDS}
+        for client in CLIENTS
+    }
+
+
 def ratios(figures: dict[str, Any]) -> dict[str, float]:
     """How many times the framing layer's processor time each other client takes."""
     return {
@@ -244,15 +255,8 @@ def ratios(figures: dict[str, Any]) -> dict[str, float]:
 def run(*, quick: bool = False) -> dict[str, Any]:
     """Measure on a node of our own: medians of several repetitions, in turns."""
     total, times = (2_000, 1) if quick else (20_000, 3)
-    repetitions = []
     with private_node() as node:
-        for _ in range(times):
-            repetitions.append(
-                {
-                    client: {kind: uvloop.run(measure(node, client, kind, total)) for kind in KINDS}
-                    for client in CLIENTS
-                }
-            )
+        repetitions = [once(node, total) for _ in range(times)]
     figures = medians(repetitions)
     for client in CLIENTS:
         for kind in KINDS:
