@@ -34,7 +34,7 @@ from dts_core.brokers.rabbitmq.consumption import RabbitConsumption
 from dts_core.brokers.rabbitmq.figures import Figures
 from dts_core.brokers.rabbitmq.framing.address import address_of
 from dts_core.brokers.rabbitmq.letters import letter_copy
-from dts_core.brokers.rabbitmq.making import FANOUTS, Maker
+from dts_core.brokers.rabbitmq.making import Maker
 from dts_core.brokers.rabbitmq.plane import Plane
 from dts_core.brokers.rabbitmq.publishing import Parcel, Publisher
 from dts_core.brokers.rabbitmq.subscribing import RabbitSubscription
@@ -172,6 +172,8 @@ class RabbitmqBroker:
     async def fanout(self, exchange: str, message: Message) -> None:
         """See Broker."""
         name = topology.fanout_name(exchange)
+        if not self._is_worker:  # an exchange that is not there would cost the channel
+            await self._maker.fanout(exchange)
         await self._publisher.publish([Parcel(name, "", self._signed(message), False, False)])
 
     async def consume(
@@ -205,7 +207,7 @@ class RabbitmqBroker:
         )
         self._subscriptions.append(subscription)
         try:
-            if exchange not in FANOUTS and not self._is_worker:
+            if not self._is_worker:
                 await self._maker.fanout(exchange)
             await self._build_subscription(subscription)
         except BaseException:

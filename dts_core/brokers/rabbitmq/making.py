@@ -29,13 +29,16 @@ class Maker:
         self._supervisor = supervisor
         self._topology = topology
         self._deadline = supervisor.deadline_seconds
+        self._fanouts: set[str] = set()
+        """Made on this connection."""
 
     async def exchanges(self) -> None:
-        """The exchanges, and the queue of the dead letters."""
+        """The exchanges, and the queue of the dead letters; on each new connection."""
+        self._fanouts.clear()
         for name, kind in topology.EXCHANGES.items():
             await self._exchange(name, kind)
         for name in FANOUTS:
-            await self._exchange(topology.fanout_name(name), "fanout")
+            await self.fanout(name)
         await self.queue(self._topology.spec_of(base.DEAD))
 
     async def queue(self, spec: QueueSpec) -> None:
@@ -67,8 +70,10 @@ class Maker:
         return answer.message_count or 0, answer.consumer_count or 0
 
     async def fanout(self, exchange: str) -> None:
-        """An exchange for a fanout."""
-        await self._exchange(topology.fanout_name(exchange), "fanout")
+        """An exchange for a fanout, once a connection."""
+        if exchange not in self._fanouts:
+            await self._exchange(topology.fanout_name(exchange), "fanout")
+            self._fanouts.add(exchange)
 
     async def _declare(self, band: str, spec: QueueSpec) -> None:
         channel = await self._supervisor.control()
