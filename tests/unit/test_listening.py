@@ -1,0 +1,312 @@
+"""Leases over a control side of several processes: nobody loses a job because somebody else did not listen."""
+
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from dts_core import codec
+from dts_core.brokers.base import HEARTBEATS, Broker, Message, Outgoing
+from dts_core.daemons.ear import Ear
+from dts_core.daemons.scheduler import Scheduler
+from dts_core.daemons.stethoscope import Stethoscope
+from dts_core.errors import BrokerUnavailable, DtsError, StoreUnavailable
+from dts_core.model import Heartbeat, Job, ProgressReport
+from dts_core.services.listening import Hearing, ToldLeases
+from dts_core.settings import RetentionSettings, SchedulerSettings, StethoscopeSettings
+from dts_core.states import JobState
+from dts_core.stores.base import Intake, Store
+from dts_core.testing import ManualClock
+from tests.contract.store_backends import Engine, embedded
+from tests.support.beats import make_beat
+from tests.support.jobs import job_in
+
+LENGTH = timedelta(seconds=10)
+_BODY: Any = Heartbeat | ProgressReport
+
+
+class Reach:
+    """A process's way to the store and to the broker, which can be cut."""
+
+    def __init__(self, town: "Town", target: Any) -> None:
+        self._town = town
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        if self._town.store_is_away:
+            raise StoreUnavailable("the store is away.")
+        return getattr(self._target, name)
+
+
+class Wire:
+    """The queue of heartbeats, and nothing else."""
+
+    def __init__(self, town: "Town") -> None:
+        self._town = town
+
+    async def publish(self, items: Sequence[Outgoing]) -> None:
+        self._check()
+        self._town.queue.extend(item.message for item in items if item.queue == HEARTBEATS)
+
+    async def fanout(self, exchange: str, message: Message) -> None:
+        self._check()
+
+    async def declare(self, spec: object) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if self._town.broker_is_away:
+            raise BrokerUnavailable("the broker is away.")
+
+
+class Town:
+    """Workers that beat every two seconds, and whoever of the control side is alive; time goes by the second."""
+
+    def __init__(self, engine: Engine, clock: ManualClock) -> None:
+        self.clock = clock
+        self.engine = engine
+        self.queue: deque[Message] = deque()
+        self.store_is_away = False
+        self.broker_is_away = False
+        self.silent: set[str] = set()
+        self.jobs: dict[str, Job] = {}
+        self.wire = cast(Broker, Wire(self))
+        self.store = cast(Store, Reach(self, engine.store))
+        self.intake = cast(Intake, Reach(self, engine.intake))
+        self.stethoscope: Stethoscope | None = None
+        self.ear: Ear | None = None
+        self.scheduler: Scheduler | None = None
+        self.told: ToldLeases | None = None
+        self._sequence = 0
+        self._started = 0
+
+    async def hire(self, *workers: str) -> None:
+        """Workers with a job each, claimed now."""
+        for name in workers:
+            job = job_in(JobState.RUNNING, at=self.clock.now(), host=name, worker=f"{name}-1")
+            self.jobs[name] = job
+            await self.engine.store.insert_jobs([job])
+
+    async def start_stethoscope(self) -> None:
+        self._started += 1
+        self.ear = Ear(self.wire, self.store, self.clock, f"s{self._started}")
+        self.stethoscope = Stethoscope(
+            self.wire, self.store, StethoscopeSettings(), self.clock, ear=self.ear
+        )
+        await self.stethoscope.restore()
+
+    def start_scheduler(self) -> None:
+        self.told = ToldLeases(self.store, self.clock, LENGTH)
+        self.scheduler = Scheduler(
+            self.wire,
+            self.store,
+            self.intake,
+            SchedulerSettings(),
+            RetentionSettings(),
+            self.clock,
+            leases=self.told,
+        )
+
+    async def live(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self._sequence += 1
+            for name, job in self.jobs.items():
+                if self._sequence % 2 == ord(name) % 2 and name not in self.silent:
+                    await self._beat(name, job)
+            await self._listen()
+            await self._schedule()
+
+    async def _beat(self, name: str, job: Job) -> None:
+        if self.broker_is_away:
+            return
+        beat = make_beat(name, sequence=self._sequence, held=[(job.id, 1)])
+        self.queue.append(Message(codec.encode(beat), type="Heartbeat"))
+
+    async def _listen(self) -> None:
+        if self.stethoscope is None or self.ear is None:
+            return
+        try:
+            await self.ear.prove()
+        except BrokerUnavailable:
+            return
+        messages = [codec.decode(message.body, _BODY) for message in self.queue]
+        self.queue.clear()
+        await self.stethoscope.operate_batch(messages)
+        self.stethoscope.review()
+        await self.stethoscope.flush()
+
+    async def _schedule(self) -> None:
+        if self.scheduler is None or self.told is None:
+            return
+        for step in (self.told.look, self.scheduler.tick):
+            try:
+                await step()
+            except DtsError:
+                continue
+
+    async def losses(self) -> dict[str, int]:
+        found = {name: await self.engine.store.get_job(job.id) for name, job in self.jobs.items()}
+        return {name: job.losses for name, job in found.items() if job is not None}
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    clock = ManualClock()
+    async with embedded(tmp_path, clock) as engine:
+        opened = Town(engine, clock)
+        await opened.hire("a", "b", "c")
+        await opened.start_stethoscope()
+        opened.start_scheduler()
+        await opened.live(15)
+        yield opened
+
+
+async def nobody_lost(town: Town) -> None:
+    assert await town.losses() == dict.fromkeys(town.jobs, 0)
+
+
+async def test_a_dead_worker_s_job_runs_again(town: Town) -> None:
+    """What does not listen is told from what does not speak: within a lease and a few seconds."""
+    await nobody_lost(town)
+    town.silent.add("b")
+    await town.live(9)
+    await nobody_lost(town)
+    await town.live(6)
+    assert await town.losses() == {"a": 0, "b": 1, "c": 0}
+
+
+@pytest.mark.parametrize("seconds", [3, 12, 90])
+async def test_without_a_stethoscope_no_lease_ends(town: Town, seconds: int) -> None:
+    """However long until another one takes over; then everybody has a whole length to be heard."""
+    town.stethoscope = None
+    await town.live(seconds)
+    await nobody_lost(town)
+    await town.start_stethoscope()
+    await town.live(30)
+    await nobody_lost(town)
+
+
+@pytest.mark.parametrize("seconds", [1, 12, 90])
+async def test_a_scheduler_that_takes_over_ends_nobody_s_lease(town: Town, seconds: int) -> None:
+    """It knows from the store what was heard."""
+    town.scheduler = None
+    await town.live(seconds)
+    town.start_scheduler()
+    await town.live(30)
+    await nobody_lost(town)
+
+
+@pytest.mark.parametrize("seconds", [12, 90])
+async def test_both_taken_over_at_once(town: Town, seconds: int) -> None:
+    """The scheduler first, which finds what the dead stethoscope said last."""
+    town.stethoscope = town.scheduler = None
+    await town.live(seconds)
+    town.start_scheduler()
+    await town.live(5)
+    await town.start_stethoscope()
+    await town.live(30)
+    await nobody_lost(town)
+    town.silent.add("c")
+    await town.live(20)
+    assert await town.losses() == {"a": 0, "b": 0, "c": 1}
+
+
+@pytest.mark.parametrize("seconds", [2, 7, 60])
+async def test_a_store_that_was_away(town: Town, seconds: int) -> None:
+    """What was heard meanwhile could not be written: that is a gap like any other."""
+    town.store_is_away = True
+    await town.live(seconds)
+    town.store_is_away = False
+    await town.live(30)
+    await nobody_lost(town)
+
+
+@pytest.mark.parametrize("seconds", [2, 7, 60])
+async def test_a_broker_that_was_away(town: Town, seconds: int) -> None:
+    """Nobody could be heard, and the stethoscope knows: its own proof did not come back either."""
+    town.broker_is_away = True
+    await town.live(seconds)
+    town.broker_is_away = False
+    await town.live(30)
+    await nobody_lost(town)
+
+
+async def test_a_clock_that_jumps_ends_no_lease(town: Town) -> None:
+    """Forward by an hour, and another process's clock that is an hour behind."""
+    town.clock.step(3600)
+    await town.live(30)
+    await nobody_lost(town)
+
+
+async def test_a_long_row_of_faults_loses_nobody(town: Town) -> None:
+    """Any order of kills and outages, each of any length: workers that beat keep their jobs."""
+    chance = random.Random(7)
+    for _ in range(40):
+        fault = chance.randrange(4)
+        if fault == 0:
+            town.stethoscope = None
+        elif fault == 1:
+            town.scheduler = None
+        elif fault == 2:
+            town.store_is_away = True
+        else:
+            town.broker_is_away = True
+        await town.live(chance.randrange(1, 40))
+        town.store_is_away = town.broker_is_away = False
+        if town.stethoscope is None:
+            await town.start_stethoscope()
+        if town.scheduler is None:
+            town.start_scheduler()
+        await town.live(chance.randrange(0, 20))
+        await nobody_lost(town)
+    town.silent.add("a")
+    await town.live(40)
+    assert await town.losses() == {"a": 1, "b": 0, "c": 0}
+
+
+async def test_leases_given_here_are_not_behind_the_stethoscope(town: Town) -> None:
+    """A process whose clock is behind would give leases that are over already."""
+    behind = ManualClock(town.clock.now() - timedelta(hours=1))
+    told = ToldLeases(town.store, behind, LENGTH)
+    assert told.now() == behind.now()
+    await told.look()
+    assert told.now() == town.clock.now()
+    assert told.seconds_left(town.clock.now() + LENGTH) == 10.0
+    assert told.seconds_left(town.clock.now() - LENGTH) == 0.0
+
+
+def test_a_proof_counts_once_and_only_from_here() -> None:
+    """Neither another one's nor one that came back before."""
+    clock = ManualClock()
+    hearing = Hearing(clock, "ear-1")
+    text = hearing.proof()
+    assert hearing.came_back(text)
+    assert not hearing.came_back(text)
+    assert not hearing.came_back("ear-2#1")
+
+
+def test_hearing_lasts_while_proofs_follow_each_other() -> None:
+    """A gap of more than GAP_SECONDS, or a write that failed, begins it anew."""
+    clock = ManualClock()
+    hearing = Hearing(clock, "ear-1")
+
+    def proven(seconds: float) -> None:
+        clock.advance(seconds)
+        hearing.came_back(hearing.proof())
+        hearing.written(hearing.heard)
+
+    proven(1)
+    begun = clock.now()
+    proven(1)
+    proven(4)
+    assert (hearing.since, hearing.until) == (begun, clock.now())
+    proven(6)
+    assert hearing.since == clock.now()
+    hearing.missed()
+    proven(1)
+    assert hearing.since == clock.now()
