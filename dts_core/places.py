@@ -16,11 +16,13 @@ __all__ = [
     "ENDPOINT",
     "SOCKET",
     "Layout",
+    "data_folder_of",
     "default_data",
     "folder_of",
     "is_amqp",
     "is_mongodb",
     "layout_of",
+    "server_data",
     "socket_of",
 ]
 
@@ -87,6 +89,33 @@ def layout_of(broker: BrokerSettings, store: StoreSettings) -> Layout:
             advice="The embedded engine keeps both in one: record and message are one commit.",
         )
     return Layout(folder, rabbitmq=False)
+
+
+def server_data() -> Path:
+    """The data folder of a `dts server` that names none."""
+    return Path("~/.local/share/dts/server").expanduser()
+
+
+def data_folder_of(layout: Layout, given: str) -> Path:
+    """Where a server keeps what is its own.
+
+    Args:
+        layout: Its engine; an embedded store's folder it is.
+        given: `[server] data`, for a server without one.
+
+    Raises:
+        ConfigError: Both are given, and differ.
+    """
+    named = Path(given).expanduser().absolute() if given else None
+    if layout.folder is None:
+        return named or server_data()
+    if named is not None and named != layout.folder:
+        raise ConfigError(
+            "names another folder than store.url.",
+            key="server.data",
+            advice="With an embedded store it is the store's folder: leave it out.",
+        )
+    return layout.folder
 
 
 def is_amqp(url: str) -> bool:

@@ -1,12 +1,17 @@
 """`dts daemon`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dts_core.cli.host_options import SETTINGS, config_options
 
-NAMES = ("porter", "stethoscope", "logtracer", "scheduler", "internal")
+if TYPE_CHECKING:
+    from dts_core.config import Loaded
+    from dts_core.settings import DaemonsFile
+
+NAMES = ("porter", "stethoscope", "logtracer", "scheduler", "internal", "requests")
 
 
 @click.command(context_settings=SETTINGS)
@@ -15,27 +20,36 @@ NAMES = ("porter", "stethoscope", "logtracer", "scheduler", "internal")
 def daemon(
     names: tuple[str, ...], config_file: Path | None, config_dir: Path | None, dev: bool
 ) -> None:
-    """Run daemons in a process of their own: porter, stethoscope, logtracer, scheduler, internal.
+    """Run daemons: porter, stethoscope, logtracer, scheduler, internal, requests.
 
-    They stand beside a server on a distributed engine. On the embedded engine `dts server` owns the
-    data folder and runs them itself.
-    """
+    They stand beside a server on RabbitMQ and MongoDB, together or each in a process of its own, on
+    one host or on several. With a data folder as its store `dts server` runs them itself.
+
+    \b
+    Example:
+      dts daemon porter requests -c etc/distributed/daemons.toml
+    """  # noqa: D301 - below \b click keeps the lines
+    from dts_core.cli.daemon_run import run_daemons
     from dts_core.config import load_settings
-    from dts_core.errors import ConfigError
-    from dts_core.places import folder_of
     from dts_core.settings import DaemonsFile
 
     loaded = load_settings(
         DaemonsFile, part="daemons", config_file=config_file, config_dir=config_dir, dev=dev
     )
-    for key, url in (
-        ("broker.url", loaded.settings.broker.url),
-        ("store.url", loaded.settings.store.url),
-    ):
-        folder = folder_of(url, key=key)
-    wanted = ", ".join(dict.fromkeys(names))
-    raise ConfigError(
-        f"the data folder {folder} is on the embedded engine, where `dts server` runs {wanted} itself.",
-        file=str(loaded.file or ""),
-        advice="Daemons of their own need a distributed engine; start `dts server`, and nothing else.",
-    )
+    wanted = tuple(dict.fromkeys(names))
+    _check(wanted, loaded)
+    run_daemons(wanted, loaded)
+
+
+def _check(names: tuple[str, ...], loaded: "Loaded[DaemonsFile]") -> None:
+    from dts_core.errors import ConfigError
+    from dts_core.places import layout_of
+
+    layout = layout_of(loaded.settings.broker, loaded.settings.store)
+    if layout.folder is not None:
+        raise ConfigError(
+            f"the data folder {layout.folder} has one process, and its `dts server` runs"
+            f" {', '.join(names)} itself.",
+            file=str(loaded.file or ""),
+            advice="Daemons of their own stand on MongoDB; start `dts server`, and nothing else.",
+        )

@@ -10,25 +10,23 @@ from dts_core.cli.host_options import SETTINGS, config_options
 @click.command(context_settings=SETTINGS)
 @config_options
 def server(config_file: Path | None, config_dir: Path | None, dev: bool) -> None:
-    """Run the server: API, store, broker and, on the embedded engine, the daemons, in one process.
+    """Run the server, alone or with everything but the workers.
 
-    Workers reach it by its link: start them with `dts-worker`. A new data folder gets its first
-    administrator, whose credentials lie in admin.json there.
+    With a data folder as its store it runs API, daemons and, unless that is RabbitMQ, the broker in
+    one process. With MongoDB it is the API alone, and `dts daemon` runs the rest.
+
+    Start workers with `dts-worker`. An empty store gets its first administrator, whose credentials
+    lie in admin.json in the data folder.
     """
     from dts_core.cli.stack import Plan, run_stack
     from dts_core.config import load_settings
-    from dts_core.errors import ConfigError
-    from dts_core.places import folder_of
+    from dts_core.places import data_folder_of, layout_of
     from dts_core.settings import ServerFile
 
     loaded = load_settings(
         ServerFile, part="server", config_file=config_file, config_dir=config_dir, dev=dev
     )
-    folder = folder_of(loaded.settings.store.url, key="store.url")
-    if folder_of(loaded.settings.broker.url, key="broker.url") != folder:
-        raise ConfigError(
-            "broker.url and store.url name different folders.",
-            file=str(loaded.file or ""),
-            advice="The embedded engine keeps both in one: record and message are one commit.",
-        )
-    run_stack(Plan(folder=folder, loaded=loaded))
+    settings = loaded.settings
+    layout = layout_of(settings.broker, settings.store)
+    folder = data_folder_of(layout, settings.server.data)
+    run_stack(Plan(folder=folder, layout=layout, loaded=loaded))

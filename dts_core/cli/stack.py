@@ -1,4 +1,4 @@
-"""The embedded stack in one process: from a plan to a clean end.
+"""A server and what belongs to it in one process, on any engine: from a plan to a clean end.
 
 Every part is a task of one group: a part that dies takes the process down with its reason, rather than leave a stack
 that only looks alive. Stopping goes the way of the work: no new requests, workers drain, daemons finish, store closes.
@@ -10,7 +10,6 @@ import logging
 import os
 import shlex
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -27,15 +26,19 @@ from dts_core.hosting.credentials import Administrator
 from dts_core.hosting.fleet import Fleet
 from dts_core.hosting.folder import prepare_folder
 from dts_core.hosting.listening import bind, check_exposure, url_of
+from dts_core.hosting.notify import Notifier
 from dts_core.hosting.samples import add_samples
-from dts_core.hosting.stopping import stop_requests
+from dts_core.hosting.service import told
+from dts_core.hosting.stopping import stop_limit, stop_requests
+from dts_core.hosting.waiting import Stopped, patiently
 from dts_core.logs import log_to
 from dts_core.plain.words import plural
 from dts_core.private import write_private
 from dts_core.settings import ServerFile, WorkerFile
 from dts_core.sqlite import OwnerLock
 from dts_core.text import clean
-from dts_core.wiring.owner import Owner, open_owner
+from dts_core.wiring.control import open_control
+from dts_core.wiring.ports import Control, Waiting
 
 __all__ = ["Plan", "run_stack"]
 
@@ -50,6 +53,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to start."""
 
     folder: Path
+    """The data folder; with MongoDB that of admin.json, audit.key and the log."""
+    layout: places.Layout
     loaded: Loaded[ServerFile]
     worker: Loaded[WorkerFile] | None = None
     """Settings of the workers; None when none is started."""
@@ -68,7 +73,8 @@ def run_stack(plan: Plan) -> None:
     settings = plan.loaded.settings
     umask = os.umask(0o077)
     check_exposure(settings.server)
-    places.fitting_socket(plan.folder / places.SOCKET)
+    if not plan.layout.rabbitmq:
+        places.fitting_socket(plan.folder / places.SOCKET)
     folder = prepare_folder(plan.folder)
     lock = OwnerLock(folder)
     try:
@@ -84,30 +90,54 @@ def run_stack(plan: Plan) -> None:
 
 
 async def _run(plan: Plan, folder: Path, listener: socket.socket, umask: int) -> None:
-    with stop_requests(parent_pipe=plan.parent_pipe) as stop:
-        async with open_owner(folder, plan.loaded.settings) as owner:
-            _log.info("%s", plan.loaded.story())
-            administrator = await _prepare(plan, folder, owner)
-            http = HttpServer(owner.app, listener, plan.loaded.settings.server)
-            fleet = _fleet(plan, folder, umask)
-            async with running({**owner.parts, "credentials": administrator.keep}) as group:
-                serving = group.create_task(_serve(http, stop), name="http")
-                await http.started()
-                url = url_of(listener, tls=bool(plan.loaded.settings.server.tls_cert))
-                with _published(folder, url, plan.loaded.settings.server.tls_cert):
-                    _announce(plan, url, administrator.path)
-                    keeping = group.create_task(fleet.run(), name="workers")
-                    await stop.wait()
-                    watchdog = asyncio.get_running_loop().call_later(
-                        STOP_SECONDS + _drain_seconds(plan), _give_up
-                    )
-                    owner.services.drain()
-                    http.stop()
-                    await fleet.stop(_drain_seconds(plan))
-                    keeping.cancel()
-                    await asyncio.wait([serving])
-        watchdog.cancel()
+    with (
+        contextlib.closing(Notifier.from_environment()) as notifier,
+        stop_requests(parent_pipe=plan.parent_pipe) as stop,
+    ):
+        limit = stop_limit(stop, STOP_SECONDS + _drain_seconds(plan))
+        with contextlib.suppress(Stopped), limit:
+            waiting = Waiting(stop, notifier.status)
+            opened = open_control(plan.layout, folder, plan.loaded.settings, waiting)
+            async with opened as control:
+                await _run_control(plan, folder, listener, umask, control, stop, notifier)
         _log.info("stopped")
+
+
+async def _run_control(
+    plan: Plan,
+    folder: Path,
+    listener: socket.socket,
+    umask: int,
+    control: Control,
+    stop: asyncio.Event,
+    notifier: Notifier,
+) -> None:
+    """Serve until `stop` is set; then end in the order of the work."""
+    _log.info("%s", plan.loaded.story())
+    settings = plan.loaded.settings.server
+    administrator = await patiently(
+        "the store", lambda: _prepare(plan, folder, control), stop, tell=notifier.status
+    )
+    http = HttpServer(control.app, listener, settings)
+    fleet = _fleet(plan, folder, umask)
+    ready = asyncio.Event()
+    url = url_of(listener, tls=bool(settings.tls_cert))
+    async with (
+        told(notifier, ready=ready, stop=stop, probe=control.probe, status=f"ready at {url}"),
+        running({**control.parts, "credentials": administrator.keep}) as group,
+    ):
+        serving = group.create_task(_serve(http, stop), name="http")
+        await http.started()
+        with _published(folder, url, settings.tls_cert):
+            _announce(plan, url, administrator.path)
+            ready.set()
+            keeping = group.create_task(fleet.run(), name="workers")
+            await stop.wait()
+            control.services.drain()
+            http.stop()
+            await fleet.stop(_drain_seconds(plan))
+            keeping.cancel()
+            await asyncio.wait([serving])
 
 
 def _fleet(plan: Plan, folder: Path, umask: int) -> Fleet:
@@ -121,11 +151,11 @@ def _drain_seconds(plan: Plan) -> float:
     return LAST_SECONDS + (drain_of(plan.worker) if plan.worker is not None else 0.0)
 
 
-async def _prepare(plan: Plan, folder: Path, owner: Owner) -> Administrator:
+async def _prepare(plan: Plan, folder: Path, control: Control) -> Administrator:
     """See that there is an administrator, and samples in a new folder."""
-    administrator = Administrator(folder, owner.services.users, owner.services.sessions)
+    administrator = Administrator(folder, control.services.users, control.services.sessions)
     if plan.with_samples and await administrator.is_new():
-        await add_samples(owner.services)
+        await add_samples(control.services)
     await administrator.ensure()
     return administrator
 
@@ -134,12 +164,6 @@ async def _serve(http: HttpServer, stop: asyncio.Event) -> None:
     await http.run()
     if not stop.is_set():
         raise PartDied("the HTTP server ended by itself.")
-
-
-def _give_up() -> None:
-    """What is still open after so long would stay: the data is safe, every accepted job is on the disk."""
-    print("dts: it did not stop in time and was ended", file=sys.stderr, flush=True)
-    os._exit(1)
 
 
 @contextlib.contextmanager

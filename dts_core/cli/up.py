@@ -55,7 +55,7 @@ def up(
     """  # noqa: D301 - below \b click keeps the lines
     from dts_core.cli.stack import Plan, run_stack
     from dts_core.config import load_settings
-    from dts_core.places import default_data
+    from dts_core.places import Layout, default_data
     from dts_core.settings import ServerFile, WorkerFile
 
     folder = (data or default_data()).expanduser().absolute()
@@ -77,6 +77,7 @@ def up(
     worker = load_settings(WorkerFile, part="worker", config_dir=config_dir, dev=dev)
     plan = Plan(
         folder=folder,
+        layout=Layout(folder, rabbitmq=False),
         loaded=loaded,
         worker=None if no_worker else worker,
         workers=workers,

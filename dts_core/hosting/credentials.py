@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from dts_core.errors import Unauthenticated
+from dts_core.errors import Conflict, Unauthenticated
 from dts_core.places import ADMIN
 from dts_core.private import read_private, write_private
 from dts_core.services.sessions import Sessions
@@ -55,11 +55,28 @@ class Administrator:
             # The file comes first: a secret that only the store knew would lock everybody out.
             kept = _Kept(user=FIRST, secret=secrets.token_urlsafe(SECRET_BYTES))
             await asyncio.to_thread(self._write, kept)
-            await self._users.bootstrap(kept.secret)
+            if not await self._make(kept):
+                kept = None
         if kept is None:
             _log.warning("%s is missing: log in with `dts login`", self.path)
         else:
             await self._renew(kept)
+
+    async def _make(self, kept: _Kept) -> bool:
+        """Make the administrator; False when another server on the same store was faster: its file holds the secret."""
+        try:
+            if await self._users.bootstrap(kept.secret):
+                return True
+        except Conflict:
+            _log.debug("the first administrator is there already")
+        try:  # a write whose answer was lost may have been our own
+            await self._sessions.login(
+                LoginRequest(user=kept.user, secret=kept.secret), source="local"
+            )
+        except Unauthenticated:
+            await asyncio.to_thread(self.path.unlink, missing_ok=True)
+            return False
+        return True
 
     async def keep(self) -> None:
         """Make a new token whenever half the life of the old one is over, until cancelled."""

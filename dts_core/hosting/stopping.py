@@ -4,10 +4,11 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["stop_requests"]
+__all__ = ["stop_limit", "stop_requests"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,3 +58,31 @@ def stop_requests(*, parent_pipe: int | None = None) -> Iterator[asyncio.Event]:
             loop.remove_reader(parent_pipe)
         for number in numbers:
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def stop_limit(stop: asyncio.Event, seconds: float) -> Iterator[None]:
+    """End the process when the block is not over so long after `stop` was set.
+
+    What is still open then would stay: the data is safe, every accepted job is in the store.
+    """
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+
+    async def watch() -> None:
+        await stop.wait()
+        timers.append(loop.call_later(seconds, _give_up))
+
+    task = loop.create_task(watch(), name="stop-limit")
+    try:
+        yield
+    finally:
+        task.cancel()
+        for timer in timers:
+            timer.cancel()
+
+
+def _give_up() -> None:
+    sys.stderr.write("dts: it did not stop in time and was ended\n")
+    sys.stderr.flush()
+    os._exit(1)

@@ -1,9 +1,11 @@
 """What services and daemons work on, whatever the engine, and what every engine needs before they start."""
 
+import asyncio
 import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dts_core.brokers.base import (
     HEARTBEATS,
@@ -16,12 +18,25 @@ from dts_core.brokers.base import (
     QueueSpec,
 )
 from dts_core.clock import Clock
+from dts_core.daemons.base import Part
+from dts_core.hosting.roundtrips import Trip
+from dts_core.hosting.watchdog import Probe
 from dts_core.private import read_private, write_private
+from dts_core.services.claims import Claims
+from dts_core.services.container import Services
 from dts_core.services.leases import Leases
 from dts_core.settings import BrokerSettings, ConsumersSettings, RetentionSettings
 from dts_core.stores.base import Intake, Store
 
-__all__ = ["Ports", "audit_key", "declare_queues", "plugin_folder"]
+__all__ = [
+    "Control",
+    "Engine",
+    "Ports",
+    "Waiting",
+    "audit_key",
+    "declare_queues",
+    "plugin_folder",
+]
 
 KEY_FILE: Final = "audit.key"
 KEY_BYTES: Final = 32
@@ -40,6 +55,46 @@ class Ports:
     consumer: ConsumersSettings
     retention: RetentionSettings
     result_max: int
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine of one process that does everything: how its workers come in, and what it says of itself."""
+
+    name: str
+    ports: Ports
+    internal: Broker
+    """The internal worker's broker."""
+    internal_name: str
+    is_asked: bool
+    """Whether workers ask for their claims on the queue `requests`."""
+    begin: Callable[[Claims], Awaitable[None]]
+    """Let workers in, with claims granted by these."""
+    components: Callable[[], Mapping[str, str]]
+    broker: Trip
+    parts: Mapping[str, Part]
+    """Further parts that it needs."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A server, open."""
+
+    services: Services
+    app: Any
+    """ASGI."""
+    parts: Mapping[str, Part]
+    """Daemons and their like: to be run, each as a task, until cancelled. One that ends has failed."""
+    probe: Probe
+    """For the watchdog."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """For partners that are not there yet: what ends the wait, and who is told of it."""
+
+    stop: asyncio.Event
+    tell: Callable[[str], None] = lambda words: None
 
 
 async def declare_queues(broker: Broker, limits: BrokerSettings) -> None:

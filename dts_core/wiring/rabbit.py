@@ -1,9 +1,6 @@
-"""RabbitMQ for the control side: its line, the ports that stand on it, and one more line for the internal worker."""
+"""RabbitMQ for the control side: its line, and one more for the internal worker."""
 
-import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 from dts_core.brokers.claiming import ClaimingBroker
 from dts_core.brokers.naming import NamedBroker, Names
@@ -12,17 +9,9 @@ from dts_core.daemons.internal import HOST
 from dts_core.settings import BrokerSettings
 from dts_core.stores.base import DeadLetterStore
 from dts_core.wiring.lines import Line
-from dts_core.wiring.ports import declare_queues
+from dts_core.wiring.ports import Waiting, declare_queues
 
-__all__ = ["Waiting", "open_internal", "open_rabbit"]
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """How long to wait for partners that are not there yet, and whom to tell."""
-
-    stop: asyncio.Event
-    tell: Callable[[str], None]
+__all__ = ["open_internal", "open_rabbit"]
 
 
 async def open_rabbit(

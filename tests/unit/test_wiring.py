@@ -18,11 +18,12 @@ from dts_core.services.stream import StreamHub
 from dts_core.services.users import LOCAL
 from dts_core.settings import BrokerSettings, QueueNames, ServerFile
 from dts_core.sqlite import OwnerLock
-from dts_core.wiring.owner import Owner, open_owner
+from dts_core.wiring.owner import open_owner
+from dts_core.wiring.ports import Control
 
 
 @asynccontextmanager
-async def owner(folder: Path, settings: ServerFile | None = None) -> AsyncIterator[Owner]:
+async def owner(folder: Path, settings: ServerFile | None = None) -> AsyncIterator[Control]:
     """An open owner with its parts running."""
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / "plugins").mkdir(exist_ok=True)
@@ -35,7 +36,7 @@ async def owner(folder: Path, settings: ServerFile | None = None) -> AsyncIterat
 
 
 @asynccontextmanager
-async def http(opened: Owner, token: str) -> AsyncIterator[httpx.AsyncClient]:
+async def http(opened: Control, token: str) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(opened.app)
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
@@ -44,7 +45,7 @@ async def http(opened: Owner, token: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def administrator(folder: Path, opened: Owner) -> str:
+async def administrator(folder: Path, opened: Control) -> str:
     """See that there is one; returns the token."""
     await Administrator(folder, opened.services.users, opened.services.sessions).ensure()
     token: str = json.loads((folder / "admin.json").read_bytes())["token"]
@@ -201,3 +202,22 @@ async def test_cancel_before_the_start(tmp_path: Path) -> None:
             counts: JobCounts = await opened.services.jobs.counts()
             assert counts.states["cancelled"] == 1
     assert not mark.exists()
+
+
+async def test_two_servers_at_once_make_one_administrator(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On one empty store the faster one's file holds the secret; the other keeps none, and says so."""
+    folders = [tmp_path / name for name in ("a", "b")]
+    for each in folders:
+        each.mkdir()
+    async with owner(tmp_path / "d") as opened:
+        made = [
+            Administrator(each, opened.services.users, opened.services.sessions) for each in folders
+        ]
+        await asyncio.gather(*(each.ensure() for each in made))
+        kept = [each.path for each in made if each.path.exists()]
+        assert len(kept) == 1
+        assert "admin.json is missing" in caplog.text
+        async with http(opened, json.loads(kept[0].read_bytes())["token"]) as client:
+            assert (await client.get("/session")).status_code == 200

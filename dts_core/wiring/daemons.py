@@ -1,0 +1,122 @@
+"""Daemons on RabbitMQ and MongoDB: any of them in one process, any of them on several hosts."""
+
+import os
+import platform
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from dts_core.daemons.base import Part
+from dts_core.daemons.internal import WORKER
+from dts_core.daemons.leading import Leader, leading
+from dts_core.daemons.relay import Relay
+from dts_core.hosting.watchdog import Probe
+from dts_core.names import new_id
+from dts_core.places import server_data
+from dts_core.services.builtins import Builtins
+from dts_core.services.container import build_services
+from dts_core.services.counters import Counters
+from dts_core.services.events import EventBus
+from dts_core.settings import DaemonsFile, ServerSettings
+from dts_core.wiring import parts as daemons
+from dts_core.wiring.mongo import NAME, Shared, open_shared
+from dts_core.wiring.ports import Waiting, plugin_folder
+from dts_core.wiring.presence import Presence
+from dts_core.wiring.rabbit import open_internal
+
+__all__ = ["LEADING", "NAMES", "Daemons", "open_daemons"]
+
+NAMES: Final = ("porter", "stethoscope", "logtracer", "scheduler", "internal", "requests")
+LEADING: Final = frozenset({"stethoscope", "scheduler"})
+"""Of these one leads, and the others stand by."""
+
+
+@dataclass(frozen=True)
+class Daemons:
+    """Some daemons, open."""
+
+    parts: Mapping[str, Part]
+    """To be run, each as a task, until cancelled. One that ends has failed."""
+    probe: Probe
+
+
+@asynccontextmanager
+async def open_daemons(
+    names: Sequence[str], settings: DaemonsFile, waiting: Waiting
+) -> AsyncIterator[Daemons]:
+    """Open them, once store and broker are there.
+
+    Args:
+        names: Of NAMES.
+        settings: daemons.toml.
+        waiting: Ends the wait.
+
+    Raises:
+        Stopped: The process was asked to stop meanwhile.
+        ConfigError: See `open_shared`.
+    """
+    async with AsyncExitStack() as stack:
+        shared = await open_shared(stack, settings, settings.result_max, waiting)
+        presence = Presence(
+            shared.ports.store, shared.ports.clock, names, lambda: shared.line.words
+        )
+        parts: dict[str, Part] = {"presence": presence.run}
+        for name in names:
+            if name == "internal":
+                parts |= await _internal(stack, settings, shared, waiting)
+            elif name == "requests":
+                parts |= _requests(shared)
+            else:
+                parts[name] = _PLAIN[name](shared)
+            if name in LEADING:
+                parts[name] = _led(name, parts[name], shared, presence)
+        yield Daemons(parts, shared.probe)
+
+
+def _led(name: str, part: Part, shared: Shared, presence: Presence) -> Part:
+    presence.leads(name, on=False)
+    leader = Leader(
+        shared.ports.store, name, new_id(), on_change=lambda on: presence.leads(name, on=on)
+    )
+    return leading(part, leader)
+
+
+_PLAIN: Final[Mapping[str, Callable[[Shared], Part]]] = {
+    "porter": lambda shared: daemons.porter(shared.ports),
+    "stethoscope": lambda shared: daemons.stethoscope(shared.ports),
+    "logtracer": lambda shared: daemons.logtracer(shared.ports),
+    "scheduler": lambda shared: daemons.scheduler(shared.ports),
+}
+
+
+def _requests(shared: Shared) -> dict[str, Part]:
+    relay = Relay(EventBus(shared.ports.broker, Counters()))
+    claims = daemons.claims_of(shared.ports, relay)
+    return {
+        "requests": daemons.requests(shared.ports, claims),
+        "announcements": relay.run,
+    }
+
+
+async def _internal(
+    stack: AsyncExitStack, settings: DaemonsFile, shared: Shared, waiting: Waiting
+) -> dict[str, Part]:
+    worker = f"{WORKER}-{platform.node()}-{os.getpid()}"
+    broker = await open_internal(stack, settings.broker, worker, waiting)
+    ports = shared.ports
+    plugins = plugin_folder(settings.plugins, server_data())
+    services = build_services(
+        ports.store,
+        ports.intake,
+        ports.broker,
+        ports.clock,
+        ServerSettings(result_max=settings.result_max),
+        engine=NAME,
+        plugins=plugins,
+        jobs_prefix=f"{settings.broker.mq.jobs}.",
+    )
+    await services.start()
+    stack.push_async_callback(services.stop)
+    part = daemons.internal(ports, broker, services, Builtins(plugins=plugins), worker=worker)
+    return {"internal": part, "services": services.watch}
