@@ -117,6 +117,6 @@ def test_daemon_alone_is_refused_on_the_embedded_engine(tmp_path: Path, name: st
         check=False,
     )
     assert done.returncode == 1
-    assert f"embedded engine, where `dts server` runs {name} itself" in done.stderr
+    assert f"its `dts server` runs {name} itself" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "d").exists()
