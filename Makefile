@@ -5,7 +5,7 @@ PY := .venv/bin/python
 JOBS ?= 2
 TESTS ?=
 
-.PHONY: help run test check format-check lint types imports fix bench campaign mutants lock clean distclean runtime dev services
+.PHONY: help run test check format-check lint types imports fix bench soak campaign mutants lock clean distclean runtime dev services
 
 help:
 	@echo "make run     start dts here: engine, worker and console (without a terminal: one job, one text page)"
@@ -13,6 +13,7 @@ help:
 	@echo "make check   formatter, linter, types, import directions"
 	@echo "make fix     let the formatter and linter mend what they can"
 	@echo "make bench   measure; table here, JSON in benchmarks/out/latest.json"
+	@echo "make soak    half an hour's even load: is memory flat?  SOAK_ENGINE= SOAK_MINUTES= SOAK_JOBS="
 	@echo "make campaign  faults at random under load     CAMPAIGN_ENGINE=embedded|distributed CAMPAIGN_JOBS= CAMPAIGN_FAULTS= CAMPAIGN_SEED="
 	@echo "make mutants  break promises on purpose, and see that the tests notice   ARGS='--only lease'"
 	@echo "make lock    write the pinned sets again       UPGRADE=1  with the newest versions"
@@ -60,8 +61,13 @@ imports: dev
 fix: dev
 	@$(PY) -m ruff check --quiet --fix . ; $(PY) -m ruff format --quiet .
 
+# The peers live in an environment of their own; without it they are named as not measured.
 bench: dev
+	@tools/setup.sh bench || echo "dts: the peers could not be installed; they are not measured" >&2
 	@$(PY) -m benchmarks $(ARGS)
+
+soak: dev services
+	@$(PY) -m tools.soak
 
 campaign: dev
 	@$(PY) tools/campaign.py $(ARGS)
@@ -78,4 +84,4 @@ clean:
 	@find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	@rm -rf .venv .venv-services
+	@rm -rf .venv .venv-services .venv-bench

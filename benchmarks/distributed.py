@@ -1,4 +1,4 @@
-"""A whole dts for a measurement: a server with the embedded store on any broker, and one worker beside it."""
+"""A whole dts for a measurement: a control side on any broker and store, and one worker beside it."""
 
 import asyncio
 import contextlib
@@ -14,16 +14,22 @@ from dts_core.errors import DtsError
 
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
-SERVER = """
+CONTROL = """
 [broker]
 url = "{broker}"
 [broker.rabbitmq]
 {rabbitmq}
 [store]
-url = "sqlite://{data}"
+url = "{store}"
+[retention]
+jobs_days = {jobs_days}
+"""
+SERVER = """
 [server]
 port = 0
+data = "{data}"
 """
+DAEMONS = ("porter", "stethoscope", "logtracer", "scheduler", "internal", "requests")
 WORKER = """
 [broker]
 url = "{broker}"
@@ -38,31 +44,46 @@ paths = []
 
 
 class Distributed:
-    """Server and worker as processes of their own.
+    """Server and worker as processes of their own, and the daemons too where the store is MongoDB.
 
     Args:
         folder: For their files.
         url: amqp://... for RabbitMQ; empty: the embedded broker, reached by its link.
         rabbitmq: Lines of `[broker.rabbitmq]`, such as `plane = "framing"`.
-        store: Another store's URL than that of the embedded one.
+        store: mongodb://... in place of the embedded store.
+        jobs_days: How long finished jobs are kept.
     """
 
-    def __init__(self, folder: Path, url: str = "", rabbitmq: str = "", store: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        url: str = "",
+        rabbitmq: str = "",
+        store: str = "",
+        jobs_days: float = 30,
+    ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self._url = url or f"sqlite://{self.data}"
         self._worker_url = url or f"link+unix://{self.data}/link.sock"
         self._rabbitmq = rabbitmq
-        self._store = store
+        self._is_apart = bool(store)
+        self._control = CONTROL.format(
+            broker=self._url,
+            rabbitmq=rabbitmq,
+            store=store or f"sqlite://{self.data}",
+            jobs_days=jobs_days,
+        )
         self._started: dict[str, asyncio.subprocess.Process] = {}
 
     async def start_server(self) -> AdminClient:
-        """Start the server; an administrator's client of it."""
-        text = SERVER.format(broker=self._url, data=self.data, rabbitmq=self._rabbitmq)
-        if self._store:
-            text = text.replace(f"sqlite://{self.data}", self._store, 1 if self._url else 2)
-        config = self._write("server.toml", text)
+        """Start the server, and the daemons where they stand apart; an administrator's client."""
+        config = self._write("server.toml", self._control + SERVER.format(data=self.data))
         await self._start("server", "-m", "dts_core.cli", "server", "-c", config)
+        if self._is_apart:
+            config = self._write("daemons.toml", self._control)
+            for name in DAEMONS:
+                await self._start(name, "-m", "dts_core.cli", "daemon", name, "-c", config)
         return await self._client()
 
     async def start_worker(self) -> None:
@@ -76,7 +97,7 @@ class Distributed:
         await self._start("worker", "-m", "dts_worker.cli", "-c", config)
 
     def families(self) -> dict[str, Family]:
-        """The processes that run: server, worker."""
+        """The processes that run, by part."""
         return {name: Family(each.pid) for name, each in self._started.items()}
 
     def said(self, part: str) -> str:
