@@ -58,7 +58,7 @@ async def list_dead_letters(call: Call[DeadLettersQuery, None]) -> DeadLetterLis
     """Messages that were given up, newest first, without their bodies."""
     asked = call.query
     return await call.services.dead_letters.page(
-        limit=asked.limit, before=asked.before, queue=asked.queue
+        call.caller, limit=asked.limit, before=asked.before, queue=asked.queue
     )
 
 

@@ -183,7 +183,7 @@ def build_services(
     )
     jobs = Jobs(ports)
     queues = Queues(store, broker, clock, writer, prefix=jobs_prefix)
-    parts = Parts(store, broker, clock, components)
+    parts = Parts(store, queues.stats, clock, components)
     return Services(
         jobs=jobs,
         functions=Functions(store, broker, clock, writer, directory, builtins),

@@ -43,13 +43,19 @@ class DeadLetters:
         self._broker = broker
         self._writer = writer
 
-    async def page(self, *, limit: int, before: int, queue: str = "") -> DeadLetterList:
+    async def page(
+        self, caller: Caller, *, limit: int, before: int, queue: str = ""
+    ) -> DeadLetterList:
         """The newest first, without their bodies; `before` a seq pages on until a page is empty.
 
-        With `queue` only those that came from it; a page may then be short.
+        With `queue` only those that came from it; a page may then be short. Jobs that the caller does not see have no
+        id here.
         """
         found = await self._broker.dead_letters(limit=limit, before=before)
-        items = [DeadLetterView(**_seen(each)) for each in found if queue in ("", each.queue)]
+        wanted = [each for each in found if queue in ("", each.queue)]
+        items = await asyncio.to_thread(
+            lambda: [DeadLetterView(**_seen(caller, each)) for each in wanted]
+        )
         return DeadLetterList(items=items, next=found[-1].seq if found else 0)
 
     async def get(self, caller: Caller, seq: int) -> DeadLetterDetail:
@@ -65,9 +71,9 @@ class DeadLetters:
         kind, body = await asyncio.to_thread(_body, caller, message)
         headers = {str(name): str(value)[:HEADER_MAX] for name, value in message.headers.items()}
         return DeadLetterDetail(
-            **_seen(letter),
-            correlation_id=message.correlation_id,
-            reply_to=message.reply_to,
+            **_seen(caller, letter),
+            correlation_id=message.correlation_id if kind != "hidden" else "",
+            reply_to=message.reply_to if kind != "hidden" else "",
             priority=message.priority,
             published=_instant(message.timestamp),
             app_id=message.app_id,
@@ -136,16 +142,33 @@ class DeadLetters:
             raise
 
 
-def _seen(letter: DeadLetter) -> dict[str, Any]:
+def _seen(caller: Caller, letter: DeadLetter) -> dict[str, Any]:
     return {
         "seq": letter.seq,
         "queue": letter.queue,
         "died": letter.died,
         "reason": letter.reason,
         "type": letter.message.type,
-        "message_id": letter.message.message_id,
+        "message_id": letter.message.message_id if _may_know(caller, letter) else "",
         "size": len(letter.message.body),
     }
+
+
+def _may_know(caller: Caller, letter: DeadLetter) -> bool:
+    """Whether the id of the job, if it is one, exists for the caller."""
+    if caller.is_admin:
+        return True
+    job = _job(letter.message)
+    if job is None:
+        return letter.message.type != JobMessage.__name__
+    return caller.sees_namespace(job.function.partition("/")[0])
+
+
+def _job(message: Message) -> JobMessage | None:
+    try:
+        return codec.decode(message.body, JobMessage)
+    except CodecError:
+        return None
 
 
 def _instant(timestamp: float) -> datetime | None:
@@ -157,10 +180,7 @@ def _instant(timestamp: float) -> datetime | None:
 
 def _body(caller: Caller, message: Message) -> tuple[str, str]:
     """What kind of body it is, and its text."""
-    try:
-        job = codec.decode(message.body, JobMessage)
-    except CodecError:
-        job = None
+    job = _job(message)
     if job is not None:
         if not caller.sees_namespace(job.function.partition("/")[0]):
             return "hidden", _HIDDEN

@@ -1,12 +1,13 @@
 """Every part that runs, with its connections, in words."""
 
 import asyncio
+import os
+import platform
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from dts_core.brokers.base import Broker
 from dts_core.clock import Clock
 from dts_core.errors import DtsError
 from dts_core.model import PartState
@@ -30,14 +31,20 @@ class Parts:
 
     Args:
         store: Where parts of other processes say how they are.
-        broker: Probed.
+        ask_broker: A real question to the broker.
         clock: For ages.
         components: part of this process -> its state in words; asked anew each time.
     """
 
-    def __init__(self, store: Store, broker: Broker, clock: Clock, components: Components) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ask_broker: Callable[[], Awaitable[object]],
+        clock: Clock,
+        components: Components,
+    ) -> None:
         self._store = store
-        self._broker = broker
+        self._ask_broker = ask_broker
         self._clock = clock
         self._components = components
 
@@ -47,9 +54,16 @@ class Parts:
 
     async def all(self) -> list[PartView]:
         """Store and broker first, then the parts of this process, then those of others."""
-        ends, others = await asyncio.gather(self._ends(), self._others())
-        own = [_own_view(name, clean(words, 300)) for name, words in self.own().items()]
-        return [*ends, *own, *others]
+        ends, said = await asyncio.gather(self._ends(), self._said())
+        here = (platform.node(), os.getpid())
+        twice = {part.name for part in said if (part.host, part.pid) == here}
+        own = [
+            _own_view(name, clean(words, 300))
+            for name, words in self.own().items()
+            if name not in twice
+        ]
+        now = self._clock.now()
+        return [*ends, *own, *(_view(part, now) for part in said)]
 
     async def probe(self) -> dict[str, str]:
         """store, broker -> "up", or what is wrong: a real read of the one, a real question to the other."""
@@ -58,13 +72,16 @@ class Parts:
     async def _ends(self) -> list[PartView]:
         return list(
             await asyncio.gather(
-                _probed("store", self._store.ping), _probed("broker", self._broker.stats)
+                _probed("store", self._store.ping), _probed("broker", self._ask_broker)
             )
         )
 
-    async def _others(self) -> list[PartView]:
-        found: list[PartState] = []
-        return [_view(part, self._clock.now()) for part in found]
+    async def _said(self) -> list[PartState]:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                return await self._store.parts(within_seconds=WITHIN_SECONDS)
+        except (DtsError, TimeoutError):
+            return []  # what is wrong with the store stands in its own line
 
 
 async def _probed(name: str, ask: Callable[[], Awaitable[object]]) -> PartView:

@@ -9,7 +9,7 @@ import msgspec
 from dts_core.brokers.base import JOBS, Broker
 from dts_core.clock import Clock
 from dts_core.errors import BrokerError, DtsError, Forbidden, InvalidInput, NotFound
-from dts_core.model import Pauses, QueuePause
+from dts_core.model import Pauses, QueuePause, QueueStats
 from dts_core.services.access import DTS, Caller
 from dts_core.services.admin import AdminWriter
 from dts_core.services.documents import Collection
@@ -71,6 +71,7 @@ class Queues:
         self._writer = writer
         self._prefix = prefix
         self._rates = Rates(clock)
+        self._look: asyncio.Task[list[QueueStats]] | None = None
 
     async def start(self) -> None:
         """Pause again what was paused; what cannot be done now is done by the next announcement."""
@@ -82,13 +83,24 @@ class Queues:
         except DtsError as error:
             _log.warning("paused queues are announced later: %s", error)
 
+    async def stats(self) -> list[QueueStats]:
+        """What the broker says now; whoever asks while it is being asked hears the same answer.
+
+        Raises:
+            BrokerUnavailable: It does not answer.
+        """
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._broker.stats(), name="queue-stats")
+            self._look.add_done_callback(_heard)
+        return await asyncio.shield(self._look)
+
     async def all(self) -> QueueList:
         """Every declared queue by name, with its rates.
 
         Raises:
             BrokerUnavailable: The broker does not answer.
         """
-        stats, pauses = await asyncio.gather(self._broker.stats(), find_pauses(self._store))
+        stats, pauses = await asyncio.gather(self.stats(), find_pauses(self._store))
         rates = self._rates.take(stats)
         paused = {self._prefix + each.id: each for each in pauses}
         views = []
@@ -138,7 +150,7 @@ class Queues:
 
     async def _queue(self, caller: Caller, name: str, op_type: str) -> str:
         """The queue as jobs name it, of a name as it is listed or as jobs name it."""
-        known = {each.name for each in await self._broker.stats()}
+        known = {each.name for each in await self.stats()}
         if name in known and not name.startswith(self._prefix):
             raise InvalidInput(
                 f"{clean(name, 120)} is no queue of jobs: the control side needs it.",
@@ -167,3 +179,9 @@ class Queues:
             await announce_pauses(self._store, self._broker)
         except BrokerError as error:
             _log.warning("the pause of %s is announced later: %s", queue, error)
+
+
+def _heard(look: asyncio.Task[list[QueueStats]]) -> None:
+    """Whoever asked may have gone meanwhile: a failure is nobody's then."""
+    if not look.cancelled() and (error := look.exception()) is not None:
+        _log.debug("the queues could not be looked at: %s", error)

@@ -1,5 +1,8 @@
 """Operating over HTTP: pauses that last, dead letters, drained hosts; each an operation."""
 
+import asyncio
+import os
+import platform
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,14 +11,14 @@ from urllib.parse import quote
 import pytest
 
 from dts_core import codec
-from dts_core.brokers.base import CONTROL, Message, Outgoing
+from dts_core.brokers.base import CONTROL, Message
 from dts_core.errors import BrokerUnavailable
-from dts_core.model import Control, Drain, Heartbeat, Host, Pauses
+from dts_core.model import Control, Drain, Heartbeat, Host, PartState, Pauses, QueueStats
 from dts_core.services.drains import UNDRAIN_SECONDS
 from dts_core.services.queues import paused_queues
 from dts_core.testing import ManualClock, wait_until
 from tests.support.server import Server, serve
-from tests.support.taking import Taker, outgoing
+from tests.support.taking import Taker, bury, outgoing
 
 HOSTILE = "\x1b]52;c;aGFjaw==\x07\u202e[red]"
 
@@ -57,14 +60,13 @@ async def operations(server: Server, collection: str) -> list[tuple[str, str, st
     ]
 
 
-async def bury(server: Server, *ids: str, reason: str = "garbage", body: bytes = b"x") -> list[int]:
+async def buried(
+    server: Server, *ids: str, reason: str = "garbage", body: bytes = b"x"
+) -> list[int]:
     """Dead letters of `results`; their numbers, oldest first."""
     before = {each.seq for each in await server.broker.dead_letters(limit=500)}
-    taker = await Taker.on(server.broker, "results")
-    await server.broker.publish([Outgoing("results", Message(body, "T", each)) for each in ids])
-    await taker.has(len(ids))
-    taker.nack(requeue=False, reason=reason)
-    await taker.close()
+    messages = [Message(body, "T", each) for each in ids]
+    await bury(server.broker, "results", *messages, reason=reason)
     found = [each.seq for each in await server.broker.dead_letters(limit=500)]
     return sorted(set(found) - before)
 
@@ -159,7 +161,7 @@ async def test_rates_are_per_second_between_two_looks(server: Server, clock: Man
 
 async def test_dead_letters_are_shown_and_dealt_with(server: Server) -> None:
     """Each act hits exactly what is named, says how many there were, and is an operation."""
-    first, second, third = await bury(server, "a", "b", "c")
+    first, second, third = await buried(server, "a", "b", "c")
     shown = (await server.call("GET", f"/queues/dead-letters/{second}")).json()
     assert (shown["message_id"], shown["queue"], shown["reason"]) == ("b", "results", "garbage")
     assert (shown["body"], shown["body_kind"]) == ("x", "text")
@@ -193,9 +195,10 @@ async def test_the_body_of_a_dead_job_is_its_namespaces(server: Server) -> None:
     assert (await server.call("POST", "/jobs", "ann", json=body)).status_code == 201
     taker = await (await Taker.on(server.broker, "jobs.default")).has(1)
     taker.nack(requeue=False, reason="no")
-    (other,) = await bury(server, "r1", body=b"\xff\xfe\x00")
+    (other,) = await buried(server, "r1", body=b"\xff\xfe\x00")
     letters = (await server.call("GET", "/queues/dead-letters", "operator")).json()["items"]
     seq = next(each["seq"] for each in letters if each["queue"] == "jobs.default")
+    assert next(each["message_id"] for each in letters if each["seq"] == seq) == ""
     hidden = await server.call("GET", f"/queues/dead-letters/{seq}", "operator")
     assert hidden.json()["body_kind"] == "hidden"
     assert "hunter2" not in hidden.text
@@ -209,12 +212,12 @@ async def test_the_body_of_a_dead_job_is_its_namespaces(server: Server) -> None:
 
 async def test_long_and_hostile_dead_letters_are_bounded(server: Server) -> None:
     """A body of megabytes is cut; text is handed on as it is, as JSON, and never breaks the answer."""
-    (long,) = await bury(server, HOSTILE, reason=HOSTILE, body=b"a" * (3 << 20))
+    (long,) = await buried(server, HOSTILE, reason=HOSTILE, body=b"a" * (3 << 20))
     shown = (await server.call("GET", f"/queues/dead-letters/{long}")).json()
     assert (len(shown["body"]), shown["truncated"], shown["size"]) == (64 << 10, True, 3 << 20)
     assert "\x1b" not in shown["reason"]
     deep = codec.encode([[[[HOSTILE]]]])
-    (nested,) = await bury(server, "n", body=deep)
+    (nested,) = await buried(server, "n", body=deep)
     shown = (await server.call("GET", f"/queues/dead-letters/{nested}")).json()
     assert shown["body_kind"] == "message"
 
@@ -240,7 +243,7 @@ async def test_bad_choices_of_dead_letters_are_refused(
     server: Server, path: str, body: dict[str, Any]
 ) -> None:
     """A clear 4xx that changes nothing."""
-    seqs = await bury(server, "a")
+    seqs = await buried(server, "a")
     answer = await server.call("POST", f"/queues/dead-letters/{path}", json=body)
     assert answer.status_code == 422, answer.text
     assert answer.json()["code"] == "invalid"
@@ -294,6 +297,7 @@ async def test_the_status_says_how_every_part_is(
     """Store and broker are asked each time; a broker that is away is said, and the rest is still shown."""
     told = (await server.call("GET", "/status")).json()
     parts = {each["name"]: each for each in told["parts"]}
+    assert [each["name"] for each in told["parts"]][:3] == ["store", "broker", "server"]
     assert parts["store"]["state"] == parts["broker"]["state"] == parts["server"]["state"] == "up"
     assert parts["broker"]["words"].startswith("up, answers in ")
     assert {each["name"] for each in told["queues"]} >= {"jobs.default", "results"}
@@ -308,3 +312,54 @@ async def test_the_status_says_how_every_part_is(
     assert "connection refused" in parts["broker"]["words"]
     assert "\x1b" not in parts["broker"]["words"]
     assert told["queues"] == []
+
+
+def part(clock: ManualClock, name: str, **fields: Any) -> PartState:
+    given = {"host": "ctl-2", "pid": 7, "version": "0.1.0", "broker": "up", "store": "up"}
+    at = clock.now()
+    return PartState(id=f"{name}-1", name=name, started_at=at, seen_at=at, **{**given, **fields})
+
+
+async def test_parts_of_other_processes_say_how_they_are(
+    server: Server, clock: ManualClock
+) -> None:
+    """Up, standing by, cut off from the broker, or not heard of; a part of this very process is told once."""
+    await server.store.save_part(part(clock, "scheduler"))
+    clock.advance(20)
+    away = f"away for 12 s: connection refused{HOSTILE}"
+    for each in (
+        part(clock, "porter"),
+        part(clock, "stethoscope", leads=False),
+        part(clock, "logtracer", broker=away),
+        part(clock, "server", host=platform.node(), pid=os.getpid()),
+    ):
+        await server.store.save_part(each)
+    told = (await server.call("GET", "/status")).json()["parts"]
+    said = {each["name"]: (each["state"], each["words"]) for each in told}
+    assert said["porter"] == ("up", "up, broker up, store up")
+    assert said["stethoscope"][0] == "standby"
+    assert said["stethoscope"][1].startswith("stands by, another one leads")
+    assert said["logtracer"][0] == "away"
+    assert "away for 12 s" in said["logtracer"][1]
+    assert "\x1b" not in said["logtracer"][1]
+    assert said["scheduler"][0] == "quiet"
+    assert said["scheduler"][1].startswith("not heard for 20 s")
+    assert [each["pid"] for each in told if each["name"] == "server"] == [os.getpid()]
+
+
+async def test_consoles_that_look_at_once_ask_the_broker_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What many look at costs the broker no more than what one does."""
+    asked = 0
+    stats = server.broker.stats
+
+    async def counted() -> list[QueueStats]:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+        return await stats()
+
+    monkeypatch.setattr(server.broker, "stats", counted)
+    await asyncio.gather(*(server.services.queues.stats() for _ in range(20)))
+    assert asked == 1

@@ -11,8 +11,10 @@ import pytest
 from dts_core.api.app import endpoints
 from dts_core.api.endpoint import Permission
 from dts_core.model import Host, JobError, LogRecord
+from dts_core.services.messages import job_message
 from tests.support.beats import make_beat
 from tests.support.server import NOOP, Server, serve
+from tests.support.taking import bury
 
 MARK = "canary"
 """In every text that belongs to the other namespace."""
@@ -44,6 +46,11 @@ async def prepared(folder_server: Server) -> list[str]:
         "h1", at=now, held=[(jobs[1], 1)], counts=[(3, "canary_ns/canary_plan", 2)],
         functions={"canary_ns/canary_plan": "00"},
     )  # fmt: skip
+    await bury(
+        server.broker,
+        "results",
+        job_message((await server.store.get_jobs(jobs))[1], at=now).message,
+    )
     host = Host(name="h1", state="up", first_seen=now, last_beat=now, beat=beat)
     await server.store.save_hosts([host], [])
     return jobs
@@ -52,7 +59,7 @@ async def prepared(folder_server: Server) -> list[str]:
 def paths(path: str, jobs: list[str]) -> list[str]:
     """The route with the other namespace's ids wherever one goes."""
     choices = {"namespace": ["canary_ns"], "name": ["canary_plan", "canary_args", "h1"],
-               "id": [*jobs, "canary_ns"]}  # fmt: skip
+               "id": [*jobs, "canary_ns"], "seq": ["1"]}  # fmt: skip
     names = re.findall(r"\{(\w+)\}", path)
     made = []
     for values in itertools.product(*(choices[name] for name in names)):

@@ -53,6 +53,14 @@ class Taker:
         return self
 
 
+async def bury(broker: Broker, queue: str, *messages: Message, reason: str = "garbage") -> None:
+    """Have messages of a queue that nobody takes from become dead letters."""
+    await broker.publish([Outgoing(queue, message) for message in messages])
+    taker = await (await Taker.on(broker, queue)).has(len(messages))
+    taker.nack(requeue=False, reason=reason)
+    await taker.close()
+
+
 def outgoing(queue: str, ids: Sequence[str], priority: int = 0) -> list[Outgoing]:
     """One message an id, whose body is the id."""
     return [
