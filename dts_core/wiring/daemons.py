@@ -23,13 +23,16 @@ from dts_core.wiring import parts as daemons
 from dts_core.wiring.mongo import NAME, Shared, open_shared
 from dts_core.wiring.ports import Waiting, plugin_folder
 from dts_core.wiring.presence import Presence
-from dts_core.wiring.rabbit import open_internal
+from dts_core.wiring.rabbit import open_internal, stethoscope, undertaker
 
 __all__ = ["LEADING", "NAMES", "Daemons", "open_daemons"]
 
 NAMES: Final = ("porter", "stethoscope", "logtracer", "scheduler", "internal", "requests")
 LEADING: Final = frozenset({"stethoscope", "scheduler"})
 """Of these one leads, and the others stand by."""
+
+JUDGES: Final = frozenset({"scheduler", "requests"})
+"""Who says when a lease is over."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,10 @@ async def open_daemons(
                 parts |= _requests(shared)
             else:
                 parts[name] = _PLAIN[name](shared)
+            if name == "porter":
+                parts["undertaker"] = undertaker(shared.ports, settings.broker.rabbitmq)
+            if name in JUDGES:
+                parts["leases"] = shared.judging
             if name in LEADING:
                 parts[name] = _led(name, parts[name], shared, presence)
         yield Daemons(parts, shared.probe)
@@ -84,7 +91,7 @@ def _led(name: str, part: Part, shared: Shared, presence: Presence) -> Part:
 
 _PLAIN: Final[Mapping[str, Callable[[Shared], Part]]] = {
     "porter": lambda shared: daemons.porter(shared.ports),
-    "stethoscope": lambda shared: daemons.stethoscope(shared.ports),
+    "stethoscope": lambda shared: stethoscope(shared.ports),
     "logtracer": lambda shared: daemons.logtracer(shared.ports),
     "scheduler": lambda shared: daemons.scheduler(shared.ports),
 }

@@ -22,6 +22,7 @@ from dts_core.services.leases import Leases
 from dts_core.settings import QueueNames, ServerFile
 from dts_core.sqlite import Database, prepare
 from dts_core.stores.embedded import EmbeddedIntake, EmbeddedStore
+from dts_core.wiring import parts as daemons
 from dts_core.wiring.ports import Engine, Ports, declare_queues
 
 __all__ = ["open_embedded", "open_store"]
@@ -89,6 +90,7 @@ async def open_embedded(
         components=components,
         broker=Trip(broker.stats),
         parts={},
+        stethoscope=daemons.stethoscope(ports, on_unwritten=leases.doubt),
     )
 
 

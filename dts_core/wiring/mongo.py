@@ -2,18 +2,16 @@
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
 
 from dts_core.clock import Clock, SystemClock
+from dts_core.daemons.base import Part
 from dts_core.hosting.roundtrips import RoundTrips, Trip
 from dts_core.hosting.waiting import patiently
-from dts_core.services.leases import Leases
 from dts_core.settings import DaemonsFile, ServerFile
 from dts_core.stores.mongodb import open_store
-from dts_core.stores.outbox import OutboxIntake
 from dts_core.wiring.lines import Line
 from dts_core.wiring.ports import Ports, Waiting
-from dts_core.wiring.rabbit import open_rabbit
+from dts_core.wiring.rabbit import open_rabbit, rabbit_ports
 
 __all__ = ["NAME", "Shared", "open_shared"]
 
@@ -27,6 +25,8 @@ class Shared:
     ports: Ports
     line: Line
     probe: RoundTrips
+    judging: Part
+    """Keeps the judgement of leases up to date; for scheduler and requests."""
 
 
 async def open_shared(
@@ -54,17 +54,8 @@ async def open_shared(
     )
     stack.push_async_callback(store.close)
     broker, line = await open_rabbit(stack, settings.broker, store, waiting)
-    ports = Ports(
-        store,
-        OutboxIntake(store, broker, clock),
-        broker,
-        clock,
-        Leases(clock, timedelta(seconds=settings.consumer.scheduler.lease_seconds)),
-        settings.consumer,
-        settings.retention,
-        result_max,
-    )
+    ports, judging = rabbit_ports(store, broker, clock, settings, result_max)
     probe = RoundTrips(
         {"store": Trip(store.ping), "broker": Trip(broker.stats, lambda: line.is_away)}
     )
-    return Shared(ports, line, probe)
+    return Shared(ports, line, probe, judging)

@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 from dts_core.api.app import create_app
@@ -18,12 +17,10 @@ from dts_core.services.builtins import Builtins
 from dts_core.services.claims import Claims
 from dts_core.services.container import Services, build_services
 from dts_core.services.counters import Counters
-from dts_core.services.leases import Leases
 from dts_core.settings import ServerFile
-from dts_core.stores.outbox import OutboxIntake
 from dts_core.wiring import parts as daemons
 from dts_core.wiring.embedded import open_embedded, open_store
-from dts_core.wiring.ports import Control, Engine, Ports, Waiting, audit_key, plugin_folder
+from dts_core.wiring.ports import Control, Engine, Waiting, audit_key, plugin_folder
 
 __all__ = ["open_owner"]
 
@@ -88,22 +85,13 @@ async def open_owner(
 async def _open_on_rabbitmq(
     stack: AsyncExitStack, folder: Path, settings: ServerFile, clock: Clock, waiting: Waiting
 ) -> Engine:
-    from dts_core.wiring.rabbit import open_internal, open_rabbit  # the driver is slow to load
+    from dts_core.wiring import rabbit  # the driver is slow to load
 
     _, store = await open_store(stack, folder, clock)
-    broker, line = await open_rabbit(stack, settings.broker, store, waiting)
+    broker, line = await rabbit.open_rabbit(stack, settings.broker, store, waiting)
     worker = f"{WORKER}-{os.getpid()}"
-    internal = await open_internal(stack, settings.broker, worker, waiting)
-    ports = Ports(
-        store,
-        OutboxIntake(store, broker, clock),
-        broker,
-        clock,
-        Leases(clock, timedelta(seconds=settings.consumer.scheduler.lease_seconds)),
-        settings.consumer,
-        settings.retention,
-        settings.server.result_max,
-    )
+    internal = await rabbit.open_internal(stack, settings.broker, worker, waiting)
+    ports, judging = rabbit.rabbit_ports(store, broker, clock, settings, settings.server.result_max)
 
     async def begin(claims: Claims) -> None:
         """Workers come by themselves, and ask."""
@@ -117,7 +105,11 @@ async def _open_on_rabbitmq(
         begin=begin,
         components=lambda: {"broker line": line.words},
         broker=Trip(broker.stats, lambda: line.is_away),
-        parts={},
+        stethoscope=rabbit.stethoscope(ports),
+        parts={
+            "leases": judging,
+            "undertaker": rabbit.undertaker(ports, settings.broker.rabbitmq),
+        },
     )
 
 
@@ -129,7 +121,7 @@ def _parts(
         "porter": daemons.porter(
             ports, on_refused=lambda: services.counters.add("dts_results_refused_total", 1)
         ),
-        "stethoscope": daemons.stethoscope(ports),
+        "stethoscope": engine.stethoscope,
         "logtracer": daemons.logtracer(ports),
         "scheduler": daemons.scheduler(ports),
         "requests": daemons.requests(ports, claims if engine.is_asked else None),

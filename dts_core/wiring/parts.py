@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from dts_core.brokers.base import Broker
 from dts_core.daemons.base import Part
+from dts_core.daemons.ear import Ear
 from dts_core.daemons.internal import WORKER, Internal
 from dts_core.daemons.logtracer import Logtracer
 from dts_core.daemons.porter import Porter
@@ -42,11 +43,19 @@ def porter(ports: Ports, on_refused: Callable[[], None] = lambda: None) -> Part:
     ).run
 
 
-def stethoscope(ports: Ports) -> Part:
-    """Hears heartbeats."""
+def stethoscope(
+    ports: Ports, *, on_unwritten: Callable[[], None] = lambda: None, ear: Ear | None = None
+) -> Part:
+    """Hears heartbeats.
+
+    Args:
+        ports: The engine.
+        on_unwritten: Told when what was heard could not be written.
+        ear: Proves to other processes that it hears.
+    """
     settings = ports.consumer.stethoscope
     return Stethoscope(
-        ports.broker, ports.store, settings, ports.clock, on_unwritten=ports.leases.doubt
+        ports.broker, ports.store, settings, ports.clock, on_unwritten=on_unwritten, ear=ear
     ).run
 
 

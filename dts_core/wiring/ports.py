@@ -24,7 +24,7 @@ from dts_core.hosting.watchdog import Probe
 from dts_core.private import read_private, write_private
 from dts_core.services.claims import Claims
 from dts_core.services.container import Services
-from dts_core.services.leases import Leases
+from dts_core.services.listening import Judge
 from dts_core.settings import BrokerSettings, ConsumersSettings, RetentionSettings
 from dts_core.stores.base import Intake, Store
 
@@ -51,7 +51,7 @@ class Ports:
     broker: Broker
     """Under the names of `[broker.mq]`."""
     clock: Clock
-    leases: Leases
+    leases: Judge
     consumer: ConsumersSettings
     retention: RetentionSettings
     result_max: int
@@ -72,6 +72,7 @@ class Engine:
     """Let workers in, with claims granted by these."""
     components: Callable[[], Mapping[str, str]]
     broker: Trip
+    stethoscope: Part
     parts: Mapping[str, Part]
     """Further parts that it needs."""
 

@@ -1,17 +1,29 @@
-"""RabbitMQ for the control side: its line, and one more for the internal worker."""
+"""RabbitMQ for the control side: its line, the parts that only it needs, and a line for the internal worker."""
 
 from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import partial
 
+from dts_core.brokers.base import Broker
 from dts_core.brokers.claiming import ClaimingBroker
 from dts_core.brokers.naming import NamedBroker, Names
+from dts_core.brokers.rabbitmq import letters
 from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
+from dts_core.clock import Clock
+from dts_core.daemons.base import Part
+from dts_core.daemons.ear import Ear
 from dts_core.daemons.internal import HOST
-from dts_core.settings import BrokerSettings
-from dts_core.stores.base import DeadLetterStore
+from dts_core.daemons.undertaker import Undertaker
+from dts_core.names import new_id
+from dts_core.services.listening import ToldLeases
+from dts_core.settings import BrokerSettings, DaemonsFile, RabbitSettings, ServerFile
+from dts_core.stores.base import DeadLetterStore, Store
+from dts_core.stores.outbox import OutboxIntake
+from dts_core.wiring import parts as daemons
 from dts_core.wiring.lines import Line
-from dts_core.wiring.ports import Waiting, declare_queues
+from dts_core.wiring.ports import Ports, Waiting, declare_queues
 
-__all__ = ["open_internal", "open_rabbit"]
+__all__ = ["open_internal", "open_rabbit", "rabbit_ports", "stethoscope", "undertaker"]
 
 
 async def open_rabbit(
@@ -29,6 +41,53 @@ async def open_rabbit(
     await line.start(waiting.stop, waiting.tell)
     await declare_queues(broker, settings)
     return broker, line
+
+
+def rabbit_ports(
+    store: Store,
+    broker: Broker,
+    clock: Clock,
+    settings: ServerFile | DaemonsFile,
+    result_max: int,
+) -> tuple[Ports, Part]:
+    """The ports of a control side on RabbitMQ, over any store.
+
+    Leases are judged by what the stethoscope says of its hearing: heartbeats come through a broker that may be away
+    while workers live.
+
+    Returns:
+        The ports, and the part that keeps the judgement of leases up to date.
+    """
+    length = timedelta(seconds=settings.consumer.scheduler.lease_seconds)
+    leases = ToldLeases(store, clock, length)
+    ports = Ports(
+        store,
+        OutboxIntake(store, broker, clock),
+        broker,
+        clock,
+        leases,
+        settings.consumer,
+        settings.retention,
+        result_max,
+    )
+    return ports, leases.run
+
+
+def stethoscope(ports: Ports) -> Part:
+    """Hears heartbeats, and proves that it does."""
+    ear = Ear(ports.broker, ports.store, ports.clock, new_id())
+    return daemons.stethoscope(ports, ear=ear)
+
+
+def undertaker(ports: Ports, settings: RabbitSettings) -> Part:
+    """Keeps dead letters in the store."""
+    return Undertaker(
+        ports.broker,
+        ports.store,
+        ports.clock,
+        letter_of=partial(letters.letter_of, delivery_limit=settings.delivery_limit),
+        is_refusal=lambda message: letters.REASON in message.headers,
+    ).run
 
 
 async def open_internal(
