@@ -1,6 +1,7 @@
-"""The stethoscope's proof that it hears: a message of its own through the queue of heartbeats, every second.
+"""A consumer's proof that it hears: a message of its own through its own queue, every second.
 
-What it proves, and to whom, is told in `services.listening`.
+What it proves, and to whom, is told in `services.listening`. The stethoscope proves that everybody who beats was heard,
+the porter that every result which was sent is recorded.
 """
 
 import asyncio
@@ -11,12 +12,12 @@ from datetime import datetime
 from typing import Final
 
 from dts_core import __version__
-from dts_core.brokers.base import HEARTBEATS, Broker, Message, Outgoing
+from dts_core.brokers.base import HEARTBEATS, RESULTS, Broker, Message, Outgoing
 from dts_core.clock import Clock
 from dts_core.codec import encode
 from dts_core.errors import DtsError
-from dts_core.model import PartState, ProgressReport
-from dts_core.services.listening import EAR, Hearing
+from dts_core.model import JobResults, PartState, ProgressReport
+from dts_core.services.listening import EAR, LAG_SECONDS, RECORDER, Hearing
 from dts_core.stores.base import RoleStore
 
 PROOF_SECONDS: Final = 1.0
@@ -34,6 +35,10 @@ class Ear:
         owner: Of this process; unique for each start.
     """
 
+    name = EAR
+    """Of the part that says it."""
+    queue = HEARTBEATS
+
     def __init__(self, broker: Broker, store: RoleStore, clock: Clock, owner: str) -> None:
         self._broker = broker
         self._store = store
@@ -46,7 +51,7 @@ class Ear:
     def open(self) -> None:
         """Begin to hear, from now on: what was heard before proves nothing any more."""
         self._terms += 1
-        self._id = f"{EAR}-{self._owner}-{self._terms}"
+        self._id = f"{self.name}-{self._owner}-{self._terms}"
         self._hearing = Hearing(self._clock, self._id)
         self._started = self._clock.now()
 
@@ -55,9 +60,9 @@ class Ear:
         """What the newest proof that has come back stands for; for `written`."""
         return self._hearing.heard
 
-    def hears(self, report: ProgressReport) -> bool:
-        """Take a message; False when it is no proof."""
-        if report.items or not report.worker.startswith(EAR):
+    def hears(self, report: ProgressReport | JobResults) -> bool:
+        """Take a message; False when it is no proof, of whomever."""
+        if report.host or not report.worker.startswith(self.name):
             return False
         self._hearing.came_back(report.worker)
         return True
@@ -81,19 +86,24 @@ class Ear:
         Raises:
             BrokerError: It may not arrive.
         """
-        report = ProgressReport(host="", worker=self._hearing.proof(), items=[])
-        message = Message(encode(report), type="ProgressReport")
-        await self._broker.publish([Outgoing(HEARTBEATS, message)])
+        report = self._report(self._hearing.proof())
+        message = Message(encode(report), type=type(report).__name__)
+        await self._broker.publish([Outgoing(self.queue, message)])
 
     async def written(self, heard: datetime | None) -> None:
         """What was heard until then is in the store: say so there, if it was not just said."""
         self._hearing.written(heard)
         since, until = self._hearing.since, self._hearing.until
-        if since is None or until is None or until == self._said:
+        if (
+            since is None
+            or until is None
+            or until == self._said
+            or not self._is_worth_saying(until)
+        ):
             return
         part = PartState(
             id=self._id,
-            name=EAR,
+            name=self.name,
             host=platform.node(),
             pid=os.getpid(),
             version=__version__,
@@ -108,3 +118,25 @@ class Ear:
             log.warning("it cannot be said who was heard: %s", error)
         else:
             self._said = until
+
+    def _report(self, proof: str) -> ProgressReport | JobResults:
+        return ProgressReport(host="", worker=proof, items=[])
+
+    def _is_worth_saying(self, until: datetime) -> bool:
+        return True
+
+
+class Recorder(Ear):
+    """The porter's: says so whenever everything that was sent a moment ago is recorded, and nothing while it lags.
+
+    Where several porters share the queue, each sees some of its own proofs; that is enough.
+    """
+
+    name = RECORDER
+    queue = RESULTS
+
+    def _report(self, proof: str) -> ProgressReport | JobResults:
+        return JobResults("", proof, [])
+
+    def _is_worth_saying(self, until: datetime) -> bool:
+        return abs((self._clock.now() - until).total_seconds()) <= LAG_SECONDS

@@ -1,5 +1,6 @@
 """Writes down how jobs ended: consumer of `results`, in batches, idempotent by (job, epoch), ack after the commit."""
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ import msgspec
 from dts_core.brokers.base import RESULTS, Broker
 from dts_core.brokers.consumer import Consumer
 from dts_core.clock import Clock
+from dts_core.daemons.ear import Recorder
 from dts_core.errors import DtsError, NotFound
 from dts_core.model import RESULT_MAX, Job, JobResults, Outcome, Transition
 from dts_core.services.claims import changes_of
@@ -48,6 +50,7 @@ class Porter(Consumer[JobResults]):
         backoff_max_seconds: float = 3600.0,
         result_max: int = RESULT_MAX,
         on_refused: Callable[[], None] | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         super().__init__(broker, prefetch=settings.prefetch, batch=settings.batch)
         self._store = store
@@ -59,6 +62,14 @@ class Porter(Consumer[JobResults]):
         self.results_recorded = 0
         self.results_refused = 0
         self._on_refused = on_refused
+        self._recorder = recorder
+
+    async def run(self) -> None:
+        """Record until cancelled; to processes that judge leases it proves that it keeps up."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(super().run(), name="porter-results")
+            if self._recorder is not None:
+                group.create_task(self._recorder.run(), name="porter-recorder")
 
     async def operate_batch(
         self, messages: Sequence[JobResults]
@@ -69,10 +80,16 @@ class Porter(Consumer[JobResults]):
             StoreError: Nothing, or only a part, is recorded: the messages come again, what is recorded stays once.
         """
         outcomes = await self.record(messages)
+        await self._prove(messages)
         missing = {outcome.id: outcome.detail for outcome in outcomes if outcome.detail}
         if not missing:
             return None
         return [_lost(message, missing) for message in messages]
+
+    async def _prove(self, messages: Sequence[JobResults]) -> None:
+        """Proofs among what is recorded now: everything sent before them is."""
+        if self._recorder is not None and [each for each in messages if self._recorder.hears(each)]:
+            await self._recorder.written(self._recorder.heard)
 
     async def record(self, messages: Sequence[JobResults]) -> list[Outcome]:
         """Apply results; one outcome each for those that ask for a transition, in order within each kind."""

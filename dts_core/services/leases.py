@@ -74,3 +74,24 @@ class Leases:
             return 0.0
         left = (until - self._last_wall).total_seconds()
         return max(left, self._doubt_until - self._last, 0.0)
+
+
+class Lately:
+    """Whether something has happened within the last few seconds; at first it has.
+
+    For `Claims.doubted`: the connection to a broker was built anew. Messages that came back then may do so because the
+    broker was away, and not because their holders are.
+    """
+
+    def __init__(self, clock: Clock, length: timedelta) -> None:
+        self._clock = clock
+        self._seconds = length.total_seconds()
+        self.note()
+
+    def note(self) -> None:
+        """It happens now."""
+        self._until = self._clock.monotonic() + self._seconds
+
+    def __call__(self) -> bool:
+        """Whether it was within the length."""
+        return self._clock.monotonic() < self._until

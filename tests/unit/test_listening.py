@@ -10,15 +10,21 @@ from typing import Any, cast
 import pytest
 
 from dts_core import codec
-from dts_core.brokers.base import HEARTBEATS, Broker, Message, Outgoing
-from dts_core.daemons.ear import Ear
+from dts_core.brokers.base import HEARTBEATS, RESULTS, Broker, Message, Outgoing
+from dts_core.daemons.ear import Ear, Recorder
+from dts_core.daemons.porter import Porter
 from dts_core.daemons.scheduler import Scheduler
 from dts_core.daemons.stethoscope import Stethoscope
 from dts_core.errors import BrokerUnavailable, DtsError, StoreUnavailable
-from dts_core.model import Heartbeat, Job, ProgressReport
+from dts_core.model import Heartbeat, Job, JobResult, JobResults, ProgressReport
 from dts_core.services.listening import Hearing, ToldLeases
-from dts_core.settings import RetentionSettings, SchedulerSettings, StethoscopeSettings
-from dts_core.states import JobState
+from dts_core.settings import (
+    PorterSettings,
+    RetentionSettings,
+    SchedulerSettings,
+    StethoscopeSettings,
+)
+from dts_core.states import JobEvent, JobState
 from dts_core.stores.base import Intake, Store
 from dts_core.testing import ManualClock
 from tests.contract.store_backends import Engine, embedded
@@ -43,14 +49,15 @@ class Reach:
 
 
 class Wire:
-    """The queue of heartbeats, and nothing else."""
+    """Queues, which the town takes from."""
 
     def __init__(self, town: "Town") -> None:
         self._town = town
 
     async def publish(self, items: Sequence[Outgoing]) -> None:
         self._check()
-        self._town.queue.extend(item.message for item in items if item.queue == HEARTBEATS)
+        for item in items:
+            self._town.queues.setdefault(item.queue, deque()).append(item.message)
 
     async def fanout(self, exchange: str, message: Message) -> None:
         self._check()
@@ -69,7 +76,7 @@ class Town:
     def __init__(self, engine: Engine, clock: ManualClock) -> None:
         self.clock = clock
         self.engine = engine
-        self.queue: deque[Message] = deque()
+        self.queues: dict[str, deque[Message]] = {}
         self.store_is_away = False
         self.broker_is_away = False
         self.silent: set[str] = set()
@@ -79,6 +86,8 @@ class Town:
         self.intake = cast(Intake, Reach(self, engine.intake))
         self.stethoscope: Stethoscope | None = None
         self.ear: Ear | None = None
+        self.porter: Porter | None = None
+        self.recorder: Recorder | None = None
         self.scheduler: Scheduler | None = None
         self.told: ToldLeases | None = None
         self._sequence = 0
@@ -119,13 +128,15 @@ class Town:
                 if self._sequence % 2 == ord(name) % 2 and name not in self.silent:
                     await self._beat(name, job)
             await self._listen()
+            await self._record()
             await self._schedule()
 
     async def _beat(self, name: str, job: Job) -> None:
         if self.broker_is_away:
             return
         beat = make_beat(name, sequence=self._sequence, held=[(job.id, 1)])
-        self.queue.append(Message(codec.encode(beat), type="Heartbeat"))
+        message = Message(codec.encode(beat), type="Heartbeat")
+        await self.wire.publish([Outgoing(HEARTBEATS, message)])
 
     async def _listen(self) -> None:
         if self.stethoscope is None or self.ear is None:
@@ -134,11 +145,39 @@ class Town:
             await self.ear.prove()
         except BrokerUnavailable:
             return
-        messages = [codec.decode(message.body, _BODY) for message in self.queue]
-        self.queue.clear()
-        await self.stethoscope.operate_batch(messages)
+        await self.stethoscope.operate_batch(self._take(HEARTBEATS, _BODY))
         self.stethoscope.review()
         await self.stethoscope.flush()
+
+    def _take(self, queue: str, kind: Any) -> list[Any]:
+        messages = self.queues.pop(queue, ())
+        return [codec.decode(message.body, kind) for message in messages]
+
+    async def _record(self) -> None:
+        if self.porter is None or self.recorder is None:
+            return
+        try:
+            await self.recorder.prove()
+            kept = self.queues.get(RESULTS, deque()).copy()
+            await self.porter.operate_batch(self._take(RESULTS, JobResults))
+        except BrokerUnavailable:
+            return
+        except StoreUnavailable:
+            self.queues[RESULTS] = kept
+
+    async def report(self, name: str) -> None:
+        """A job has ended: its result is sent, and no heartbeat names it any more."""
+        job = self.jobs[name]
+        self.silent.add(name)
+        results = JobResults(job.host, job.worker, [JobResult(job.id, 1, JobEvent.FINISH, b"1")])
+        await self.wire.publish([Outgoing(RESULTS, Message(codec.encode(results)))])
+
+    def start_porter(self) -> None:
+        self._started += 1
+        self.recorder = Recorder(self.wire, self.store, self.clock, f"p{self._started}")
+        self.porter = Porter(
+            self.wire, self.store, self.intake, PorterSettings(), self.clock, recorder=self.recorder
+        )
 
     async def _schedule(self) -> None:
         if self.scheduler is None or self.told is None:
@@ -161,6 +200,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
         opened = Town(engine, clock)
         await opened.hire("a", "b", "c")
         await opened.start_stethoscope()
+        opened.start_porter()
         opened.start_scheduler()
         await opened.live(15)
         yield opened
@@ -217,6 +257,22 @@ async def test_both_taken_over_at_once(town: Town, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("seconds", [2, 7, 60])
+async def test_results_that_are_not_recorded_yet_end_no_lease(town: Town, seconds: int) -> None:
+    """The porter was away: the jobs that ended meanwhile are done, and none of them was run again."""
+    town.porter = None
+    await town.live(1)
+    await town.report("a")
+    await town.live(seconds)
+    town.start_porter()
+    town.silent.add("b")
+    await town.live(30)
+    assert await town.losses() == {"a": 0, "b": 1, "c": 0}
+    kept = await town.engine.store.get_job(town.jobs["a"].id)
+    assert kept is not None
+    assert kept.state is JobState.DONE
+
+
+@pytest.mark.parametrize("seconds", [2, 7, 60])
 async def test_a_store_that_was_away(town: Town, seconds: int) -> None:
     """What was heard meanwhile could not be written: that is a gap like any other."""
     town.store_is_away = True
@@ -246,14 +302,16 @@ async def test_a_clock_that_jumps_ends_no_lease(town: Town) -> None:
 async def test_a_long_row_of_faults_loses_nobody(town: Town) -> None:
     """Any order of kills and outages, each of any length: workers that beat keep their jobs."""
     chance = random.Random(7)
-    for _ in range(40):
-        fault = chance.randrange(4)
+    for _ in range(25):
+        fault = chance.randrange(5)
         if fault == 0:
             town.stethoscope = None
         elif fault == 1:
             town.scheduler = None
         elif fault == 2:
             town.store_is_away = True
+        elif fault == 3:
+            town.porter = None
         else:
             town.broker_is_away = True
         await town.live(chance.randrange(1, 40))
@@ -262,6 +320,8 @@ async def test_a_long_row_of_faults_loses_nobody(town: Town) -> None:
             await town.start_stethoscope()
         if town.scheduler is None:
             town.start_scheduler()
+        if town.porter is None:
+            town.start_porter()
         await town.live(chance.randrange(0, 20))
         await nobody_lost(town)
     town.silent.add("a")
@@ -277,7 +337,8 @@ async def test_leases_given_here_are_not_behind_the_stethoscope(town: Town) -> N
     await told.look()
     assert told.now() == town.clock.now()
     assert told.seconds_left(town.clock.now() + LENGTH) == 10.0
-    assert told.seconds_left(town.clock.now() - LENGTH) == 0.0
+    assert town.told is not None
+    assert town.told.seconds_left(town.clock.now() - LENGTH) == 0.0
 
 
 def test_a_proof_counts_once_and_only_from_here() -> None:
