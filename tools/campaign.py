@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dts_core.errors import DtsError
+from tools.campaign_distributed import DistributedFaults, DistributedStack
 from tools.campaign_embedded import EmbeddedFaults, EmbeddedStack
 from tools.campaign_faults import Faults
 from tools.campaign_load import FINAL_STATES, SOURCES, History, Load
@@ -36,6 +37,7 @@ SETTLE_SECONDS: Final = 120.0
 SUBMIT_SECONDS: Final = 300.0
 """How long the rest of the load may take after the last fault."""
 ENGINES: Final[dict[str, tuple[type[Stack], type[Faults]]]] = {
+    "distributed": (DistributedStack, DistributedFaults),
     "embedded": (EmbeddedStack, EmbeddedFaults),
 }
 
@@ -98,6 +100,7 @@ def _befall(stack: Stack, load: Load, faults: Faults, count: int) -> None:
         stack.look()
         print(f"{number:4d}  {faults.one()}", flush=True)
         stack.tend()
+        stack.purge()
 
 
 def _finish(stack: Stack, load: Load) -> None:
@@ -106,6 +109,7 @@ def _finish(stack: Stack, load: Load) -> None:
     deadline = time.monotonic() + SUBMIT_SECONDS
     while not load.is_submitted and time.monotonic() < deadline:
         stack.tend()
+        stack.purge()
         time.sleep(0.5)
     load.stop()
 
@@ -132,12 +136,12 @@ def campaign(options: Options, folder: Path) -> Outcome:
     make_stack, make_faults = ENGINES[options.engine]
     stack = make_stack(folder, options.workers)
     marks = Marks(folder / "marks")
-    recoveries = Recoveries(marks)
-    faults = make_faults(
-        stack, recoveries, options.seed, only=options.only, longest=options.longest
-    )
     history = History(folder / "history.jsonl")
     load = Load(stack, history, options.seed, marks.path, options.jobs)
+    recoveries = Recoveries(marks, load.since)
+    faults = make_faults(
+        stack, recoveries, load.probe, options.seed, only=options.only, longest=options.longest
+    )
     found: list[str] = []
     try:
         stack.build_clock()
@@ -149,7 +153,8 @@ def campaign(options: Options, folder: Path) -> Outcome:
         _finish(stack, load)
         found += _settle(stack, load)
         found += stack.stop()
-        verdict = judge(stack, load, stack.stored(), marks.all(), faults.hurt)
+        stack.running.clear()
+        verdict = judge(stack, load, stack.stored(), marks.all(), faults)
     finally:
         found += stack.stop()
         found += stack.left_over()

@@ -16,6 +16,9 @@ from tools.campaign_stack import STOP_SECONDS, Stack, lives
 
 WORKER_SILENCE_SECONDS: Final = 6.0
 """A worker that is frozen for longer may be taken for lost; nobody is to blame while the owner was frozen."""
+READY_SECONDS: Final = 60.0
+YOUNG_SECONDS: Final = 10.0
+"""A process may be that old before it has a way of its own to stop."""
 ORPHAN_SECONDS: Final = 5.0
 """How long a child may outlive its worker."""
 CALM_SHARE: Final = 0.6
@@ -41,6 +44,7 @@ class Faults:
     Args:
         stack: What they befall.
         recoveries: Measures how long it takes to get over them.
+        probe: Submits a job for that, if it can.
         seed: Gives the order, the victims and how long they last.
         only: Faults whose name has this text.
         longest: Factor on how long something is frozen, silent or full.
@@ -50,6 +54,7 @@ class Faults:
         self,
         stack: Stack,
         recoveries: Recoveries,
+        probe: Callable[[], None],
         seed: int,
         *,
         only: str = "",
@@ -61,7 +66,10 @@ class Faults:
         self.findings: list[str] = []
         self.stack = stack
         self.chance = random.Random(seed)
-        self._recoveries = recoveries
+        self.killed_children: set[int] = set()
+        """What ran asynchronously in one of them is run again, alone, under the same claim."""
+        self.recoveries = recoveries
+        self.probe = probe
         self._only = only
         self._longest = longest
         self._deck: list[Fault] = []
@@ -127,9 +135,16 @@ class Faults:
             if self.stack.lives(name):
                 self.stack.running[name].process.terminate()
             return
+        is_young = self.age(name) < YOUNG_SECONDS
         status = self.end_process(name, signal.SIGTERM)
-        if status not in (0, None):
+        if status not in (0, None) and not (is_young and status == -signal.SIGTERM):
             self.findings.append(f"the exit status of {name} after SIGTERM was {status}")
+
+    def age(self, name: str) -> float:
+        """Seconds since the process of that name was started."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return time.time() - psutil.Process(self.stack.running[name].process.pid).create_time()
+        return 0.0
 
     def end_process(self, name: str, number: signal.Signals) -> int | None:
         """Its exit status; None when it did not run."""
@@ -144,7 +159,14 @@ class Faults:
         for name in names:
             self.kill(name)
         self.stack.tend()
-        self._recoveries.broker_is_back()
+        self.measure_return()
+
+    def measure_return(self) -> None:
+        """From when the broker is ready again until work goes on."""
+        if not self.stack.wait_ready(READY_SECONDS):
+            self.findings.append(f"the broker was not ready within {READY_SECONDS:g} s")
+            return
+        self.recoveries.broker_is_back(time.monotonic(), self.probe)
 
     def freeze(self, names: Sequence[str], longest: float) -> None:
         """SIGSTOP for a while."""
@@ -175,8 +197,10 @@ class Faults:
     def _kill_child(self) -> None:
         children = self.stack.children()
         if children:
+            child = self.chance.choice(children)
+            self.killed_children.add(child.pid)
             with contextlib.suppress(psutil.NoSuchProcess):
-                self.chance.choice(children).kill()
+                child.kill()
 
     def _kill_worker(self) -> None:
         """The parent alone, so that its children have to notice; measured until what ran there runs elsewhere."""
@@ -188,7 +212,7 @@ class Faults:
         self.stack.held.add(name)
         try:
             is_calm = time.monotonic() >= self._calm_at
-            with self._recoveries.of_worker(self.stack.running[name], is_calm=is_calm):
+            with self.recoveries.of_worker(self.stack.running[name], is_calm=is_calm):
                 family = self.stack.running[name].descendants()
                 self.kill(name)
         finally:

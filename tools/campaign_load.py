@@ -105,11 +105,11 @@ class Load:
         """id -> (kind, name)"""
         self.finals: dict[str, tuple[str, int, Any]] = {}
         """id -> (state, epoch, when it ended), as first seen"""
-        self.purged: set[str] = set()
         self.moved: list[str] = []
         self.findings: list[str] = []
         self.recovered = 0
         """Submissions whose first answer was lost."""
+        self._accepted_at: dict[str, float] = {}
         self._to_cancel: set[str] = set()
         self._allowed = 0
         self._stack = stack
@@ -117,6 +117,7 @@ class Load:
         self._chance = random.Random(seed)
         self._marks = marks
         self._count = 0
+        self._probes = 0
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._for_ever, args=(step,), daemon=True)
@@ -163,8 +164,35 @@ class Load:
         for kind in self._chance.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count):
             self._count += 1
             names.append((kind, f"{kind}-{self._count}"))
-        for found, (kind, name) in zip(self._insist(client, names), names, strict=False):
+        if ids := self._insist(client, names, f"campaign-{self._count}"):
+            self._keep(ids, names)
+
+    def probe(self) -> None:
+        """Submit one quick job from another thread, once."""
+        self._probes += 1
+        name = f"probe-{self._probes}"
+        try:
+            with self._stack.client() as client:
+                self._keep(
+                    client.submit_many([self._job("quick", name)], key=name).ids, [("quick", name)]
+                )
+        except DtsError as error:
+            self._history.note("probe", "unknown", key=name, code=error.code)
+
+    def since(self, at: float) -> set[str]:
+        """Names of the jobs that were accepted after a monotonic instant."""
+        names = set()
+        for name, accepted in reversed(list(self._accepted_at.items())):
+            if accepted <= at:
+                break
+            names.add(name)
+        return names
+
+    def _keep(self, ids: Sequence[str], names: Sequence[tuple[str, str]]) -> None:
+        now = time.monotonic()
+        for found, (kind, name) in zip(ids, names, strict=True):
             self.accepted[found] = (kind, name)
+            self._accepted_at[name] = now
             if kind == "endless":
                 self._to_cancel.add(found)
 
@@ -172,9 +200,10 @@ class Load:
         states = client.counts().states
         return sum(count for state, count in states.items() if state not in FINAL_STATES)
 
-    def _insist(self, client: SyncAdminClient, names: Sequence[tuple[str, str]]) -> list[str]:
-        """Submit until it is known how it ended; the ids, none when it was refused."""
-        key = f"campaign-{self._count}"
+    def _insist(
+        self, client: SyncAdminClient, names: Sequence[tuple[str, str]], key: str
+    ) -> list[str]:
+        """Submit until it is known how it ended; the ids, none when that takes too long."""
         jobs = [self._job(kind, name) for kind, name in names]
         deadline = time.monotonic() + GIVE_UP_SECONDS
         is_first = True
@@ -209,7 +238,7 @@ class Load:
         """Cancel what is endless and was not cancelled yet, or whose cancel came to nothing."""
         endless = [
             job
-            for job, (kind, _) in self.accepted.items()
+            for job, (kind, _) in list(self.accepted.items())
             if kind == "endless" and job not in self.finals
         ]
         for start in range(0, len(endless), 500):
@@ -217,7 +246,7 @@ class Load:
 
     def _observe(self, client: SyncAdminClient) -> None:
         """See a sample of jobs again and again: once final they do not move any more."""
-        ids = [job for job in list(self.accepted) if job not in self.purged]
+        ids = list(self.accepted)[-1000:]
         for job in random.sample(ids, min(len(ids), 5)):
             self.see(client, job)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -10,6 +10,7 @@ from tests.support.processes import Running
 
 GIVE_UP_SECONDS: Final = 45.0
 LOOK_SECONDS: Final = 0.02
+PROBE_SECONDS: Final = 0.5
 VICTIM_SECONDS: Final = 4.0
 """How long to wait for a job that runs where it is going to be killed."""
 
@@ -56,9 +57,15 @@ class Marks:
 
 
 class Recoveries:
-    """Samples in seconds; nothing else is done to the stack while one is taken."""
+    """Samples in seconds; nothing else is done to the stack while one is taken.
 
-    def __init__(self, marks: Marks) -> None:
+    Args:
+        marks: What the jobs say.
+        since: Names of the jobs that were accepted after a monotonic instant.
+    """
+
+    def __init__(self, marks: Marks, since: Callable[[float], set[str]]) -> None:
+        self._since = since
         self.worker_kill: list[float] = []
         """From the kill of a worker until the last of its running jobs runs elsewhere."""
         self.troubled_kill: list[float] = []
@@ -97,14 +104,22 @@ class Recoveries:
                 return running
             time.sleep(LOOK_SECONDS)
 
-    def broker_is_back(self) -> None:
-        """Measure from now until a job starts."""
-        back = time.monotonic()
+    def broker_is_back(self, back: float, probe: Callable[[], None]) -> None:
+        """Measure from `back` until a job starts that was accepted after it.
+
+        Args:
+            back: When it was, in monotonic seconds.
+            probe: Submits one, if that is possible now.
+        """
+        asked = 0.0
         while time.monotonic() < back + GIVE_UP_SECONDS:
-            starts = [each.at for each in self._marks.all()[-200:] if each.word == "start"]
-            after = [at - back for at in starts if at > back]
-            if after:
-                self.broker_back.append(min(after))
+            if time.monotonic() > asked + PROBE_SECONDS:
+                probe()
+                asked = time.monotonic()
+            names = self._since(back)
+            starts = [mark.at for mark in self._marks.all()[-2000:] if mark.name in names]
+            if starts:
+                self.broker_back.append(min(starts) - back)
                 return
             time.sleep(LOOK_SECONDS)
         self.findings.append(f"no job started within {GIVE_UP_SECONDS:g} s of the broker's return")

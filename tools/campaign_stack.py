@@ -15,6 +15,7 @@ import msgspec
 import psutil
 
 from dts_core.clients import SyncAdminClient
+from dts_core.errors import DtsError
 from tests.support.processes import Running
 
 STOP_SECONDS: Final = 40.0
@@ -84,7 +85,17 @@ class Stack:
         """A client of the server that is there or comes; raises DtsError while there is none."""
         raise NotImplementedError
 
-    def purge(self, jobs: Sequence[str]) -> None:
+    def wait_ready(self, seconds: float) -> bool:
+        """Wait until what the workers' messages go through serves; whether it does in time."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with contextlib.suppress(DtsError), self.client() as client:
+                client.session()
+                return True
+            time.sleep(0.02)
+        return False
+
+    def purge(self) -> None:
         """Remove finished jobs where their number hurts; nothing where it does not."""
 
     def stored(self) -> Stored:

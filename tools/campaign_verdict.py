@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dts_core.states import LOSSES_MAX
+from tools.campaign_faults import Faults
 from tools.campaign_load import ENDS, FINAL_STATES, Load
 from tools.campaign_recovery import Mark
 from tools.campaign_stack import Row, Stack, Stored
@@ -25,16 +26,19 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    stack: Stack, load: Load, stored: Stored, marks: Sequence[Mark], hurt: set[str]
+    stack: Stack, load: Load, stored: Stored, marks: Sequence[Mark], faults: Faults
 ) -> Verdict:
     """Compare what was accepted, what ran and what is stored."""
     verdict = Verdict([], [*load.moved], [], [*load.findings, *stored.left])
-    starts = collections.Counter(mark.name for mark in marks if mark.word == "start")
+    starts = collections.Counter(
+        mark.name
+        for mark in marks
+        if mark.word == "start" and mark.pid not in faults.killed_children
+    )
     for job, (kind, name) in load.accepted.items():
         row = stored.rows.get(job)
         if row is None:
-            if job not in load.purged:
-                verdict.lost.append(f"LOST: {name} ({job}) is not in the store")
+            verdict.lost.append(f"LOST: {name} ({job}) is not in the store")
             continue
         seen = load.finals.get(job)
         for wrong in _lost(row, kind, name):
@@ -43,10 +47,10 @@ def judge(
             verdict.duplicate.append(f"{wrong}: {name} ({job}): {row}")
         if row.state not in FINAL_STATES:
             verdict.stuck.append(f"STUCK: {name} ({job}): {row}")
-    verdict.duplicate.extend(_twice(load, stored))
+    verdict.duplicate.extend(_twice(stored))
     verdict.other.extend(_wrong_leases(stored))
     if stack.is_charging_exact:
-        verdict.other.extend(_wrong_losses(stored, hurt))
+        verdict.other.extend(_wrong_losses(stored, faults.hurt))
     return verdict
 
 
@@ -69,12 +73,9 @@ def _doubled(row: Row, kind: str, starts: int, seen: tuple[str, int] | None) -> 
         yield f"DOUBLED, was seen as {seen}"
 
 
-def _twice(load: Load, stored: Stored) -> Iterator[str]:
+def _twice(stored: Stored) -> Iterator[str]:
     """A name that stands in two records: a submission that was sent again was accepted again."""
     names = collections.Counter(row.name for row in stored.rows.values())
-    names.update(
-        name for job, (_, name) in load.accepted.items() if job in load.purged - set(stored.rows)
-    )
     yield from (f"ACCEPTED TWICE: {name}" for name, count in names.items() if count > 1)
 
 

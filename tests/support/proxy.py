@@ -181,7 +181,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 class Proxy:
-    """Listens on 127.0.0.1 and passes on to `target`, well or badly; each command holds until the next says else.
+    """Listens and passes on to `target`, well or badly; each command holds until the next says else.
 
     Attributes:
         port: Where clients connect; stays the same through `refuse` and `accept`.
@@ -191,9 +191,17 @@ class Proxy:
     """
 
     def __init__(
-        self, host: str, port: int, *, listen: int = 0, seed: int = 0, amqp: bool = False
+        self,
+        host: str,
+        port: int,
+        *,
+        bind: str = "127.0.0.1",
+        listen: int = 0,
+        seed: int = 0,
+        amqp: bool = False,
     ) -> None:
         self.target = (host, port)
+        self.bind = bind
         self.port = listen
         self.amqp = amqp
         self.chance = random.Random(seed)
@@ -222,7 +230,7 @@ class Proxy:
     def accept(self) -> None:
         """Take connections (again)."""
         if self._listener is None:
-            server = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+            server = socket.create_server((self.bind, self.port), backlog=1024)
             server.setblocking(False)
             self.port = server.getsockname()[1]
             self._listener = asyncio.get_running_loop().create_task(self._accept(server))
@@ -310,7 +318,13 @@ class Told:
 
 @contextlib.contextmanager
 def proxied(
-    host: str, port: int, *, listen: int = 0, seed: int = 0, amqp: bool = False
+    host: str,
+    port: int,
+    *,
+    bind: str = "127.0.0.1",
+    listen: int = 0,
+    seed: int = 0,
+    amqp: bool = False,
 ) -> Iterator[Told]:
     """A proxy in a thread of its own."""
     loop = asyncio.new_event_loop()
@@ -318,7 +332,8 @@ def proxied(
     thread.start()
 
     async def start() -> Proxy:
-        return await Proxy(host, port, listen=listen, seed=seed, amqp=amqp).__aenter__()
+        proxy = Proxy(host, port, bind=bind, listen=listen, seed=seed, amqp=amqp)
+        return await proxy.__aenter__()
 
     try:
         proxy = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
