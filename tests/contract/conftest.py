@@ -30,6 +30,12 @@ def open_engine(request: pytest.FixtureRequest, empty_database: Callable[[], str
 
 
 @pytest.fixture
+def is_remote(request: pytest.FixtureRequest) -> bool:
+    """Whether each call of the store crosses a wire: then fewer of the same kind have to do."""
+    return request.node.callspec.params["open_engine"] == "mongodb"  # type: ignore[no-any-return]
+
+
+@pytest.fixture
 async def engine(open_engine: Opener, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Engine]:
     async with open_engine(tmp_path, clock) as opened:
         yield opened

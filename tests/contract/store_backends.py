@@ -9,6 +9,7 @@ from typing import Any
 
 from dts_core.brokers.base import Outgoing
 from dts_core.clock import Clock
+from dts_core.errors import BrokerUnavailable
 from dts_core.schema import MIGRATIONS, SCHEMA
 from dts_core.settings import StoreSettings
 from dts_core.sqlite import Connection, Database, all_rows, prepare
@@ -23,11 +24,25 @@ Ids = Callable[[], Coroutine[Any, Any, list[str]]]
 class Engine:
     """One engine under test: the store, an intake beside it, the ids its queues hold, those it let consumers have."""
 
-    def __init__(self, store: Store, intake: Intake, queued: Ids, handed: Ids) -> None:
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        queued: Ids,
+        handed: Ids,
+        broker: "FileBroker | None" = None,
+    ) -> None:
         self.store = store
         self.intake = intake
         self.queued = queued
         self.handed = handed
+        self._broker = broker
+
+    @property
+    def broker(self) -> "FileBroker":
+        """The double beside the store, where there is one."""
+        assert self._broker is not None
+        return self._broker
 
 
 Opener = Callable[[Path, Clock], AbstractAsyncContextManager[Engine]]
@@ -89,7 +104,7 @@ async def beside_a_broker(store: Store, folder: Path, clock: Clock) -> AsyncIter
         return [outgoing.message.message_id for outgoing in broker.published]
 
     try:
-        yield Engine(store, intake, queued, handed)
+        yield Engine(store, intake, queued, handed, broker)
     finally:
         await intake.close()
         await store.close()
@@ -108,19 +123,33 @@ def opener(name: str, url: Callable[[], str]) -> Opener:
 
 
 class FileBroker(RecordingBroker):
-    """A broker whose messages outlive it, in a file."""
+    """A broker whose messages outlive it, in a file. It may fail before or after it kept them."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
+        self._fails_after = False
+        self.on_publish: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """Called when a message is kept, before its publisher hears of it."""
 
     def kept(self) -> list[str]:
         return self._path.read_text().split() if self._path.exists() else []
 
+    def fail(self, when: str) -> None:
+        """From now on: nothing is kept (`before`), or it is, but its publisher does not hear of it (`after`)."""
+        self._fails_after = when == "after"
+        self.failure = BrokerUnavailable("the broker is away.")
+
+    def heal(self) -> None:
+        self.failure = None
+
     async def publish(self, items: Sequence[Outgoing]) -> None:
+        if self.failure is None or self._fails_after:
+            with self._path.open("a") as file:
+                file.writelines(f"{item.message.message_id}\n" for item in items)
+            if self.on_publish is not None:
+                await self.on_publish()
         await super().publish(items)
-        with self._path.open("a") as file:
-            file.writelines(f"{item.message.message_id}\n" for item in items)
 
 
 class TableBroker:

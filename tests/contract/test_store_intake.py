@@ -1,16 +1,18 @@
 """Intake: a record and its message are kept together or not at all."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from dts_core.clock import Clock
 from dts_core.errors import Conflict
+from dts_core.model import Job
 from dts_core.states import JobEvent, JobState
 from dts_core.stores.base import IdempotencyKey
-from dts_core.testing import wait_until
+from dts_core.testing import ManualClock, wait_until
 from tests.contract.store_backends import INTAKES, Engine, Opener, opener
 from tests.support.jobs import invitation, job_in, make_job, move
 
@@ -119,3 +121,108 @@ async def test_a_caller_that_left_does_not_take_the_message_along(engine: Engine
     await wait_until(arrived)
     assert await engine.store.get_job(job.id) is not None
     assert await engine.handed() == [job.id]
+
+
+@pytest.fixture(params=INTAKES[1:])
+async def beside(
+    request: pytest.FixtureRequest,
+    empty_database: Callable[[], str],
+    tmp_path: Path,
+    clock: ManualClock,
+) -> AsyncIterator[Engine]:
+    """Engines whose broker has a commit of its own, which may fail apart from the store's."""
+    async with opener(request.param, empty_database)(tmp_path, clock) as engine:
+        yield engine
+
+
+async def states(engine: Engine, *jobs: Job) -> list[str]:
+    return [job.state.value for job in await engine.store.get_jobs([job.id for job in jobs])]
+
+
+async def publish_again(engine: Engine, clock: ManualClock) -> list[str]:
+    """What the scheduler does every few seconds; the ids that it found."""
+    left = await engine.store.pending_jobs(clock.now() + timedelta(seconds=1))
+    await engine.intake.invite(
+        [move(job, JobEvent.PUBLISH, at=clock.now()) for job in left],
+        [invitation(job) for job in left],
+    )
+    return [job.id for job in left]
+
+
+@pytest.mark.parametrize("fails", ["before", "after"])
+async def test_a_job_is_accepted_without_the_broker_and_published_later(
+    beside: Engine, clock: ManualClock, fails: str
+) -> None:
+    """The call returns; the job waits, pending, until the broker takes its message: what may be lost goes again."""
+    broker, job = beside.broker, make_job(state=JobState.PENDING)
+    broker.fail(fails)
+    assert await beside.intake.accept([job], [invitation(job)], key=KEY) == [job.id]
+    assert await states(beside, job) == ["pending"]
+    assert await publish_again(beside, clock) == [job.id]
+    assert await states(beside, job) == ["queued"]
+    broker.heal()
+    assert await publish_again(beside, clock) == [job.id]
+    assert (await beside.queued())[-1] == job.id
+    assert await publish_again(beside, clock) == []
+    assert await beside.intake.accept([make_job()], [], key=KEY) == [job.id]
+
+
+@pytest.mark.parametrize("fails", ["before", "after"])
+@pytest.mark.parametrize("event", [JobEvent.DUE, JobEvent.LOSE])
+async def test_an_invitation_that_was_not_published_is_owed(
+    beside: Engine, clock: ManualClock, event: JobEvent, fails: str
+) -> None:
+    """The transition stands, and the message follows when the broker is back; then nothing is owed."""
+    broker = beside.broker
+    job = job_in(JobState.RETRYING if event is JobEvent.DUE else JobState.RUNNING)
+    await beside.store.insert_jobs([job])
+    broker.fail(fails)
+    [outcome] = await beside.intake.invite(
+        [move(job, event, epoch=job.epoch, at=clock.now())], [invitation(job)]
+    )
+    assert (outcome.applied, outcome.state) == (True, JobState.QUEUED)
+    assert await beside.store.pending_jobs(clock.now()) == []
+    broker.heal()
+    assert await publish_again(beside, clock) == [job.id]
+    assert (await beside.queued())[-1] == job.id
+    assert await publish_again(beside, clock) == []
+
+
+async def test_what_is_claimed_owes_no_message(beside: Engine, clock: ManualClock) -> None:
+    """Its message was there after all: publishing it again would only be answered with `finished`."""
+    job = job_in(JobState.RETRYING)
+    await beside.store.insert_jobs([job])
+    beside.broker.fail("after")
+    await beside.intake.invite([move(job, JobEvent.DUE, at=clock.now())], [invitation(job)])
+    await beside.store.apply([move(job, JobEvent.CLAIM, at=clock.now())])
+    beside.broker.heal()
+    assert await publish_again(beside, clock) == []
+    assert await states(beside, job) == ["running"]
+
+
+async def test_a_claim_may_be_quicker_than_the_record_of_the_publication(
+    beside: Engine, clock: ManualClock
+) -> None:
+    """A worker that has the message already may start; the intake's own record then changes nothing."""
+    job = make_job(state=JobState.PENDING)
+
+    async def claim_at_once() -> None:
+        await beside.store.apply([move(job, JobEvent.PUBLISH), move(job, JobEvent.CLAIM)])
+
+    beside.broker.on_publish = claim_at_once
+    await beside.intake.accept([job], [invitation(job)])
+    assert await states(beside, job) == ["running"]
+
+
+async def test_a_submission_that_was_never_published_is_answered_with_its_first_ids(
+    beside: Engine, clock: ManualClock
+) -> None:
+    """The server died after it kept the jobs: whoever comes again hears of them, and the scheduler publishes them."""
+    jobs = [make_job(state=JobState.PENDING) for _ in range(3)]
+    await beside.store.accept_jobs(jobs[:3], KEY)
+    again = [make_job(state=JobState.PENDING) for _ in range(3)]
+    ids = await beside.intake.accept(again, [invitation(job) for job in again], key=KEY)
+    assert ids == [job.id for job in jobs]
+    assert [job.id for job in await beside.store.get_jobs(ids)] == ids
+    assert await beside.store.get_jobs([job.id for job in again]) == []
+    assert sorted(await publish_again(beside, clock)) == sorted(ids)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dts_core.clock import Clock
-from dts_core.stores.mongodb.driver import Collection, Database
+from dts_core.stores.mongodb.driver import Collection, Database, light
 from dts_core.stores.mongodb.positions import FIGURES, Positions
 
 
@@ -31,3 +31,7 @@ class Part:
 
     def _in(self, name: str) -> Collection:
         return self._shared.database[name]
+
+    def _light(self, name: str) -> Collection:
+        """For what is written often and worth little: states and samples of hosts, log records."""
+        return light(self._shared.database[name])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dts_core.model import CHUNK_MAX, BlobChunk
-from dts_core.stores.mongodb.driver import VERSION, Collection, Doc, UpdateOne
+from dts_core.stores.mongodb.driver import VERSION, Collection, Doc, UpdateOne, upsert
 
 BATCH: Final = 8
 """Chunks of one write."""
@@ -28,9 +28,8 @@ async def park(collection: Collection, job: str, upload: str, content: bytes, *,
 async def keep(collection: Collection, upload: str, chunk: BlobChunk, at: int) -> None:
     """Keep one chunk; one that is there already stays as it is."""
     document = _document(chunk.job, upload, chunk.offset, chunk.data, at)
-    await collection.bulk_write(
-        [UpdateOne({"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True)]
-    )
+    place = {"_id": document.pop("_id")}
+    await upsert(collection, [UpdateOne(place, {"$setOnInsert": document}, upsert=True)])
 
 
 async def content(collection: Collection, upload: str) -> bytes:

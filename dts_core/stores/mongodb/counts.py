@@ -4,19 +4,21 @@ A process that dies between a write and its count leaves figures that are a litt
 jobs; a difference that two looks in a row agree upon is no write under way, and is made up for.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from dts_core.states import JobState
 from dts_core.stores.limits import BUCKET_SECONDS, TALLY_SECONDS
-from dts_core.stores.mongodb.driver import Collection, DeleteMany, Doc, UpdateOne
+from dts_core.stores.mongodb.driver import Collection, DeleteMany, Doc, UpdateOne, upsert
 from dts_core.stores.mongodb.positions import FIGURES, Positions, Taken
 
 __all__ = ["FIGURES", "Counts", "Deltas"]
 
 Deltas = Counter[tuple[str, str]]
 """(submitter, state) -> how many more."""
+_ALL: Final = "jobs"
 _USER: Final = "user:"
 _TALLY: Final = "tally:"
 _TALLIED: Final = {JobState.DONE: "done", JobState.FAILED: "failed", JobState.DEAD: "failed"}
@@ -49,13 +51,15 @@ class Counts:
             for user, states in users.items()
         ]
         writes += _tallies(ends)
-        if writes:
-            await self._figures.bulk_write(writes, ordered=False)
-        return await positions.settle(taken, {k: v for k, v in increments.items() if v})
+        counted = {name: delta for name, delta in increments.items() if delta}
+        settled, _ = await asyncio.gather(
+            positions.settle(taken, counted), upsert(self._figures, writes)
+        )
+        return settled
 
     async def states(self) -> dict[str, int]:
         """State -> jobs in it."""
-        found = await self._figures.find_one({"_id": "jobs"}, {"n": 1})
+        found = await self._figures.find_one({"_id": _ALL}, {"n": 1})
         states = {state.value: 0 for state in JobState}
         return states | _plain(found)
 
@@ -75,29 +79,25 @@ class Counts:
     async def recount(self) -> int:
         """Look once; how many jobs were counted wrong and are counted right from now on."""
         counted: Deltas = Counter()
-        async for each in self._figures.find({"_id": {"$gte": _USER, "$lt": _USER + "\U0010ffff"}}):
-            user = str(each["_id"]).removeprefix(_USER)
-            counted.update({(user, state): count for state, count in _plain(each).items()})
+        kept: Doc = {"$or": [{"_id": {"$gte": _USER, "$lt": _USER + "\U0010ffff"}}, {"_id": _ALL}]}
+        async for each in self._figures.find(kept, {"n": 1}):
+            counted.update({(each["_id"], state): count for state, count in _plain(each).items()})
         stand: Deltas = Counter()
         group: Doc = {"_id": {"u": "$submitter", "s": "$state"}, "jobs": {"$sum": 1}}
         async for each in self._jobs.aggregate([{"$group": group}]):
-            stand[each["_id"]["u"], each["_id"]["s"]] = each["jobs"]
-        drift: Deltas = Counter(
-            {
-                key: stand[key] - counted[key]
-                for key in {*stand, *counted}
-                if stand[key] != counted[key]
-            }
+            for name in (_USER + each["_id"]["u"], _ALL):
+                stand[name, each["_id"]["s"]] += each["jobs"]
+        drift: Deltas = Counter({key: stand[key] - counted[key] for key in {*stand, *counted}})
+        agreed = {key: by for key, by in drift.items() if by and self._last_drift[key] == by}
+        self._last_drift = Counter({key: by for key, by in drift.items() if key not in agreed})
+        await upsert(
+            self._figures,
+            [
+                UpdateOne({"_id": name}, {"$inc": {f"n.{state}": by}}, upsert=True)
+                for (name, state), by in agreed.items()
+            ],
         )
-        agreed = {key: delta for key, delta in drift.items() if self._last_drift[key] == delta}
-        self._last_drift = drift
-        for (user, state), delta in agreed.items():
-            for name in (_USER + user, "jobs"):
-                await self._figures.update_one(
-                    {"_id": name}, {"$inc": {f"n.{state}": delta}}, upsert=True
-                )
-            self._last_drift[user, state] = 0
-        return sum(abs(delta) for delta in agreed.values())
+        return sum(abs(by) for by in agreed.values())
 
 
 def _plain(found: Doc | None) -> dict[str, int]:

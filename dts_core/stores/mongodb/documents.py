@@ -23,6 +23,7 @@ from dts_core.stores.mongodb.driver import (
     DuplicateKeyError,
     UpdateOne,
     deadlined,
+    upsert,
 )
 from dts_core.stores.mongodb.positions import FIGURES, next_number
 
@@ -191,7 +192,8 @@ class Documents(Part):
     async def _keep_blobs(self, blobs: Sequence[Doc]) -> None:
         if blobs:
             at = micros(self._clock.now())
-            await self._in("blobs").bulk_write(
+            await upsert(
+                self._in("blobs"),
                 [
                     UpdateOne(
                         {"_id": blob["hash"]},
@@ -200,7 +202,6 @@ class Documents(Part):
                     )
                     for blob in blobs
                 ],
-                ordered=False,
             )
 
     async def _keep_operation(self, seq: int, operation: Operation) -> None:

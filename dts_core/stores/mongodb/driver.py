@@ -7,7 +7,8 @@ place here; nothing outside this file would change.
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from urllib.parse import unquote
 
@@ -30,6 +31,7 @@ from pymongo import (
     UpdateOne,
     WriteConcern,
 )
+from pymongo import timeout as driver_timeout
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
@@ -62,10 +64,13 @@ __all__ = [
     "ReplaceOne",
     "ReturnDocument",
     "UpdateOne",
+    "answering",
     "connect",
     "deadlined",
+    "light",
     "only_duplicates",
     "unavailable",
+    "upsert",
 ]
 
 Doc = dict[str, Any]
@@ -79,6 +84,7 @@ T = TypeVar("T")
 DUPLICATE: Final = 11000
 _AUTHENTICATION_FAILED: Final = 18
 _UNAUTHORIZED: Final = 13
+_UPSERTS: Final = 5
 
 
 class Deadlined(Protocol):
@@ -102,19 +108,28 @@ def deadlined(
 
     @functools.wraps(method)
     async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            async with asyncio.timeout(self.deadline_seconds):
-                return await method(self, *args, **kwargs)
-        except TimeoutError:
-            self.failures += 1
-            raise StoreUnavailable(
-                f"MongoDB did not answer within {self.deadline_seconds:g} s.", advice=_AWAY
-            ) from None
-        except PyMongoError as error:
-            self.failures += 1
-            raise unavailable(error) from error
+        async with answering(self, self.deadline_seconds):
+            return await method(self, *args, **kwargs)
 
     return call
+
+
+@asynccontextmanager
+async def answering(store: Deadlined, seconds: float) -> AsyncIterator[None]:
+    """Give everything inside so long, all together; see `deadlined`."""
+    try:
+        # The first bounds what goes on in the driver's threads, the second our own waiting for them.
+        with driver_timeout(seconds):
+            async with asyncio.timeout(seconds):
+                yield
+    except TimeoutError:
+        store.failures += 1
+        raise StoreUnavailable(
+            f"MongoDB did not answer within {seconds:g} s.", advice=_AWAY
+        ) from None
+    except PyMongoError as error:
+        store.failures += 1
+        raise unavailable(error) from error
 
 
 _AWAY: Final = "It is tried again by itself; see `dts status`."
@@ -161,6 +176,26 @@ def only_duplicates(error: BulkWriteError) -> list[int]:
     return [each["index"] for each in failed]
 
 
+async def upsert(
+    collection: Collection, writes: Sequence[UpdateOne | ReplaceOne[Doc] | DeleteMany]
+) -> None:
+    """Write what makes or changes documents by their ids, in any order.
+
+    Of two that make the same document at once one may be refused: it finds the other's when it is tried again.
+    """
+    left = list(writes)
+    for _ in range(_UPSERTS):
+        if not left:
+            return
+        try:
+            await collection.bulk_write(left, ordered=False)
+        except BulkWriteError as error:
+            left = [left[at] for at in only_duplicates(error)]
+        else:
+            return
+    raise StoreUnavailable("too many others make the same documents.", advice=_AWAY)
+
+
 def connect(settings: StoreSettings) -> tuple[Client, Database]:
     """A client with bounds on everything, and the database that the URL names; nothing is sent yet.
 
@@ -192,13 +227,20 @@ def connect(settings: StoreSettings) -> tuple[Client, Database]:
         )
     except (PyMongoError, ConfigurationError, OSError) as error:
         raise ConfigError(f"{masked(settings.url)}: {error}", key="store.url") from error
-    database = client.get_database(
+    database: Database = client.get_database(
         unquote(name),
         read_preference=ReadPreference.PRIMARY,
         read_concern=ReadConcern("majority"),
         write_concern=WriteConcern(w="majority", j=True),
     )
     return client, database
+
+
+def light(collection: Collection) -> Collection:
+    """The same for what is worth little: confirmed by one member, and read as it stands there."""
+    return collection.with_options(
+        read_concern=ReadConcern("local"), write_concern=WriteConcern(w=1)
+    )
 
 
 def _tls(settings: StoreSettings) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from dts_core.stores.mongodb.driver import (
     DuplicateKeyError,
     ReplaceOne,
     deadlined,
+    upsert,
 )
 from dts_core.stores.mongodb.positions import FIGURES
 from dts_core.stores.samples import FINE, MINUTE, mean, start_of_minute
@@ -38,7 +39,8 @@ class Hosts(Part):
     ) -> None:
         """See HostStore."""
         if hosts:
-            await self._in("hosts").bulk_write(
+            await upsert(
+                self._light("hosts"),
                 [
                     ReplaceOne(
                         {"_id": host.name},
@@ -47,14 +49,13 @@ class Hosts(Part):
                     )
                     for host in hosts
                 ],
-                ordered=False,
             )
         await self._put([(host, FINE, micros(sample.at), sample) for host, sample in samples])
 
     @deadlined
     async def hosts(self) -> list[Host]:
         """See HostStore."""
-        found = self._in("hosts").find({}, {"doc": 1}).sort("_id", ASCENDING)
+        found = self._light("hosts").find({}, {"doc": 1}).sort("_id", ASCENDING)
         return [_host.decode(each["doc"]) async for each in found]
 
     @deadlined
@@ -64,7 +65,7 @@ class Hosts(Part):
         """See HostStore."""
         grain = MINUTE if by_minute else FINE
         found = (
-            self._in("samples")
+            self._light("samples")
             .find({"host": host, "grain": grain, "at": {"$gte": micros(since)}}, {"sample": 1})
             .sort("at", DESCENDING)
             .limit(limit)
@@ -76,7 +77,7 @@ class Hosts(Part):
     async def roll_up(self, now: datetime, *, fine: timedelta, coarse: timedelta) -> None:
         """See HostStore."""
         this_minute = start_of_minute(micros(now))
-        figures, samples = self._in(FIGURES), self._in("samples")
+        figures, samples = self._in(FIGURES), self._light("samples")
         rolled = await figures.find_one({"_id": _ROLLED}, {"until": 1})
         since = 0 if rolled is None else int(rolled["until"])
         minutes: dict[tuple[str, int], list[HostSample]] = {}
@@ -138,4 +139,4 @@ class Hosts(Part):
             content = place | fields | {"sample": _encoder.encode(sample)}
             writes.append(ReplaceOne(place, content, upsert=True))
         for start in range(0, len(writes), BATCH):
-            await self._in("samples").bulk_write(writes[start : start + BATCH], ordered=False)
+            await upsert(self._light("samples"), writes[start : start + BATCH])

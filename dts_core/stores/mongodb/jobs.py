@@ -1,6 +1,7 @@
 """Jobs of the MongoDB store: what is read, and what is forgotten."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from dts_core.errors import StoreError
 from dts_core.model import (
     Attempt,
     Job,
@@ -29,6 +31,7 @@ from dts_core.stores.mongodb.driver import (
     Doc,
     DuplicateKeyError,
     UpdateOne,
+    answering,
     deadlined,
 )
 from dts_core.stores.mongodb.jobdocs import LISTED, job_of
@@ -37,6 +40,8 @@ from dts_core.stores.mongodb.uploads import Uploads
 
 _HELD: Final = [state.value for state in HELD]
 _FINAL: Final = [state.value for state in FINAL]
+RECOUNT_SECONDS: Final = 60.0
+log = logging.getLogger(__name__)
 _attempt = msgspec.msgpack.Decoder(Attempt)
 
 
@@ -98,6 +103,8 @@ class Jobs(Uploads):
         result: bytes | None = doc.get("result")
         if doc.get("blob"):
             result = await chunks.content(self._chunks, doc["blob"])
+            if len(result) != doc["result_size"]:
+                return None  # it was forgotten meanwhile
         return job_of(doc, result)
 
     @deadlined
@@ -223,15 +230,21 @@ class Jobs(Uploads):
             removed += gone
             if gone < chunk:
                 break
+        try:
+            corrected = await self.recount()
+        except StoreError as error:
+            log.warning("the jobs could not be counted again: %s", error)
+        else:
+            if corrected:
+                log.warning(
+                    "%d jobs were counted wrong after a crash, and are now right", corrected
+                )
         return removed
 
     async def recount(self) -> int:
-        """Compare the counts with the jobs, once; see `counts`. For a sweep every few minutes."""
-        return await self._recount()
-
-    @deadlined
-    async def _recount(self) -> int:
-        return await self._counts.recount()
+        """Compare the counts with the jobs, once; see `counts`. How many were put right."""
+        async with answering(self, RECOUNT_SECONDS):
+            return await self._counts.recount()
 
     @deadlined
     async def _forget_some(self, before: int, limit: int) -> int:

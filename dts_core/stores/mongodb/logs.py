@@ -24,7 +24,7 @@ class Logs(Part):
         """See LogStore."""
         if not records:
             return []
-        logs = self._in("logs")
+        logs = self._light("logs")
         while True:
             taken = await self._shared.logs.take(len(records))
             if not taken.is_fresh():
@@ -51,7 +51,7 @@ class Logs(Part):
         order = ASCENDING if forward else DESCENDING
         driver, checks = _conditions(query)
         low, high = await self._span(driver, bool(checks), query.after + 1, high, forward)
-        logs = self._in("logs")
+        logs = self._light("logs")
         found = logs.find({**driver, **checks, "_id": {"$gte": low, "$lte": high}})
         records = [
             _record(each)
@@ -86,7 +86,7 @@ class Logs(Part):
                 (low, min(high, low + look - 1)) if forward else (max(low, high - look + 1), high)
             )
         found = (
-            self._in("logs")
+            self._light("logs")
             .find({**driver, "_id": {"$gte": low, "$lte": high}}, {"_id": 1})
             .sort("_id", ASCENDING if forward else DESCENDING)
             .skip(limits.LOOK - 1)
@@ -106,18 +106,18 @@ class Logs(Part):
         sizes = [_size(each) for each in (*oldest, *newest)]
         kept = int(keep_bytes / (sum(sizes) / len(sizes) + RECORD_OVERHEAD))
         low, high = int(oldest[0]["_id"]), int(newest[0]["_id"])
-        looked = self._in("logs").find({}, {"at": 1}).sort("_id", ASCENDING).limit(limit)
+        looked = self._light("logs").find({}, {"at": 1}).sort("_id", ASCENDING).limit(limit)
         old = [each["_id"] async for each in looked if each["at"] < before]
         return low, min(high - kept, low + limit - 1), max(old, default=0)
 
     async def _ends(self, order: int) -> list[Doc]:
-        found = self._in("logs").find({}).sort("_id", order).limit(TRIM_SAMPLE)
+        found = self._light("logs").find({}).sort("_id", order).limit(TRIM_SAMPLE)
         docs: list[Doc] = await found.to_list(None)
         return docs
 
     @deadlined
     async def _clear(self, start: int, all_until: int, old_until: int, before: datetime) -> int:
-        logs = self._in("logs")
+        logs = self._light("logs")
         removed = 0
         if all_until >= start:
             result = await logs.delete_many({"_id": {"$gte": start, "$lte": all_until}})

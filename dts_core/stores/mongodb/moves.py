@@ -122,13 +122,17 @@ class Standing:
         self.now |= sets
 
     def _is_allowed(self, transition: Transition, at: int) -> bool:
-        """The guards beside the state: the epoch of the live claim, and a start in time."""
+        """The guards beside the state: epoch and holder of the live claim, and a start in time."""
         event = transition.event
         if event is JobEvent.CLAIM:
             expires = self.now.get("expires")
             return expires is None or expires > at
         if event in FENCED or (event is JobEvent.BURY and transition.epoch):
-            return bool(transition.epoch == self.now["epoch"])
+            return (
+                transition.epoch == self.now["epoch"]
+                and transition.host in ("", self.now["host"])
+                and transition.worker in ("", self.now["worker"])
+            )
         return True
 
     def _use(self, transition: Transition) -> bool:

@@ -1,14 +1,16 @@
 """How the store begins: what the deployment promises, the sequences, the indexes, what a crash left."""
 
 import logging
+from typing import Final
 
 from dts_core.errors import ConfigError
 from dts_core.settings import StoreSettings, masked
 from dts_core.stores.mongodb import indexes
 from dts_core.stores.mongodb.base import Part, Shared
-from dts_core.stores.mongodb.driver import Client, deadlined
+from dts_core.stores.mongodb.driver import Client, answering, deadlined
 
 log = logging.getLogger(__name__)
+INDEXES_SECONDS: Final = 600.0
 
 
 class Opening(Part):
@@ -49,7 +51,7 @@ class Opening(Part):
         await self._shared.jobs.prepare()
         await self._shared.logs.prepare()
 
-    @deadlined
     async def make_indexes(self) -> None:
-        """Make the indexes that are missing."""
-        await indexes.ensure(self._shared.database)
+        """Make the indexes that are missing; of a large collection that may take its time."""
+        async with answering(self, INDEXES_SECONDS):
+            await indexes.ensure(self._shared.database)

@@ -1,0 +1,270 @@
+"""What only the MongoDB store has: other processes, other versions, and what a crash leaves between two writes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from dts_core.clock import Clock
+from dts_core.errors import ConfigError, StoreUnavailable
+from dts_core.model import LogQuery, LogRecord, Operation
+from dts_core.settings import StoreSettings
+from dts_core.states import JobEvent, JobState
+from dts_core.stores.base import IdempotencyKey
+from dts_core.stores.mongodb import MongoStore, open_store
+from dts_core.stores.mongodb.indexes import INDEXES
+from dts_core.testing import START, ManualClock
+from tests.support.jobs import job_in, make_job, move
+
+KEY = IdempotencyKey("ann", "k", b"digest")
+CHANGE = Operation(
+    id="o2", collection="users", doc_id="a", op_type="update", operator="admin", timestamp=START
+)
+
+
+@pytest.fixture
+def url(empty_database: Callable[[], str]) -> str:
+    return empty_database()
+
+
+@asynccontextmanager
+async def opened(url: str, clock: Clock) -> AsyncIterator[MongoStore]:
+    store = await open_store(StoreSettings(url=url, deadline_seconds=30), clock)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+async def store(url: str, clock: ManualClock) -> AsyncIterator[MongoStore]:
+    async with opened(url, clock) as store:
+        yield store
+
+
+@pytest.fixture
+async def other(url: str, clock: ManualClock) -> AsyncIterator[MongoStore]:
+    """Another process's store on the same database."""
+    async with opened(url, clock) as store:
+        yield store
+
+
+@pytest.fixture
+def raw(url: str) -> "Iterator[Database[dict[str, object]]]":
+    """The database itself, past the store."""
+    client: MongoClient[dict[str, object]] = MongoClient(url)
+    yield client.get_default_database()
+    client.close()
+
+
+async def test_every_collection_has_its_indexes(
+    store: MongoStore, raw: "Database[dict[str, object]]"
+) -> None:
+    """What is declared is there after the start, and a second start changes nothing."""
+    for collection, wanted in INDEXES.items():
+        names = {index.document["name"] for index in wanted}
+        assert names <= set(raw[collection].index_information())
+
+
+async def test_documents_of_a_newer_version_are_read_and_keep_what_is_theirs(
+    store: MongoStore, raw: "Database[dict[str, object]]"
+) -> None:
+    """One version newer may add fields: they disturb nobody, and a write of ours leaves them alone."""
+    job = make_job()
+    await store.insert_jobs([job])
+    newer = {"$set": {"v": 2, "mood": {"of": "the job"}, "attempts": []}}
+    raw["jobs"].update_one({"_id": job.id}, newer)
+    kept = await store.get_job(job.id)
+    assert kept is not None
+    assert kept.state is JobState.QUEUED
+    [outcome] = await store.apply([move(job, JobEvent.CLAIM)])
+    assert outcome.applied
+    found = raw["jobs"].find_one({"_id": job.id})
+    assert found is not None
+    assert (found["v"], found["mood"]) == (2, {"of": "the job"})
+
+
+async def test_a_job_is_claimed_once_by_all_processes(store: MongoStore, other: MongoStore) -> None:
+    """Claims at the same moment, in bulk, from two processes: each job is granted to exactly one."""
+    jobs = [make_job() for _ in range(20)]
+    await store.insert_jobs(jobs)
+    claims = [
+        each.apply([move(job, JobEvent.CLAIM, worker=name) for job in jobs])
+        for each, name in ((store, "w1"), (other, "w2"), (store, "w3"))
+    ]
+    answers = await asyncio.gather(*claims)
+    granted = [sum(outcome.applied for outcome in each) for each in zip(*answers, strict=True)]
+    assert granted == [1] * len(jobs)
+    for name, outcomes in zip(("w1", "w2", "w3"), answers, strict=True):
+        held = {job for job, _ in await store.held_by(name)}
+        assert held == {outcome.id for outcome in outcomes if outcome.applied}
+    assert (await other.count_jobs()).states["running"] == len(jobs)
+
+
+async def test_a_reader_does_not_pass_what_is_written_later(
+    store: MongoStore, other: MongoStore
+) -> None:
+    """While a process has positions that it has not written under, others' later changes wait for it."""
+    first, second = make_job(), make_job()
+    await store.insert_jobs([first, second])
+    start = await store.position()
+    taken = await other._shared.jobs.take(1)
+    await store.apply([move(second, JobEvent.CLAIM)])
+    assert await store.position() == start
+    assert await store.changed_jobs(start) == []
+    await other._shared.jobs.settle(taken)
+    assert [job.id for job in await store.changed_jobs(start)] == [second.id]
+
+
+async def test_a_writer_that_is_gone_holds_readers_up_for_a_while_only(
+    store: MongoStore, other: MongoStore, raw: "Database[dict[str, object]]"
+) -> None:
+    """Positions that stay open too long are passed over; if their writer comes back, it finds out."""
+    job = make_job()
+    await store.insert_jobs([job])
+    start = await store.position()
+    taken = await other._shared.jobs.take(1)
+    await store.apply([move(job, JobEvent.CLAIM)])
+    raw["figures"].update_one({"_id": "jobs"}, {"$set": {"open.0.until": 1}})
+    assert [found.id for found in await store.changed_jobs(start)] == [job.id]
+    await store.apply([move(job, JobEvent.FINISH, epoch=1)])
+    assert not await other._shared.jobs.settle(taken)
+
+
+async def test_a_late_write_comes_again_where_readers_meet_it(
+    store: MongoStore, raw: "Database[dict[str, object]]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes and log records whose positions were passed over before they were settled get new ones."""
+    job = make_job()
+    await store.insert_jobs([job])
+    settle = type(store._shared.jobs).settle
+
+    async def stand_still(self: object, *arguments: object) -> bool:
+        monkeypatch.undo()
+        raw["figures"].update_many({}, {"$set": {"open": []}})
+        return await settle(self, *arguments)  # type: ignore[arg-type]
+
+    for write in ("jobs", "logs"):
+        monkeypatch.setattr(type(store._shared.jobs), "settle", stand_still)
+        if write == "jobs":
+            [outcome] = await store.apply([move(job, JobEvent.CLAIM)])
+            [found] = await store.changed_jobs(outcome.position)
+            assert (found.id, found.state) == (job.id, JobState.RUNNING)
+        else:
+            kept = await store.add_logs([LogRecord(START, "h", "s", 20, "a")])
+            assert kept[0].seq == 2
+            assert await store.find_logs(LogQuery()) == kept
+
+
+async def test_figures_that_a_crash_left_wrong_are_put_right(
+    store: MongoStore, raw: "Database[dict[str, object]]"
+) -> None:
+    """A difference that two looks agree upon is corrected, for the user and for all; a right figure stays."""
+    await store.insert_jobs([make_job(), make_job(submitter="bob")])
+    raw["figures"].update_one({"_id": "user:ann"}, {"$inc": {"n.queued": 3}})
+    raw["figures"].update_one({"_id": "jobs"}, {"$inc": {"n.running": 1, "n.queued": -1}})
+    assert await store.recount() == 0
+    assert await store.recount() == 5
+    assert await store.recount() == 0
+    assert (await store.submitter_record("ann")).counts == {"queued": 1}
+    states = (await store.count_jobs()).states
+    assert (states["queued"], states["running"]) == (2, 0)
+
+
+async def test_a_submission_that_was_cut_off_is_completed_by_its_repetition(
+    store: MongoStore, raw: "Database[dict[str, object]]"
+) -> None:
+    """A crash after the key and some of the jobs: the same request again makes the rest, under the first ids."""
+    jobs = [make_job(state=JobState.PENDING) for _ in range(3)]
+    assert await store.accept_jobs(jobs, KEY) is None
+    raw["jobs"].delete_many({"_id": {"$in": [jobs[0].id, jobs[2].id]}})
+    again = [make_job(state=JobState.PENDING) for _ in range(3)]
+    assert await store.accept_jobs(again, KEY) == [job.id for job in jobs]
+    kept = await store.get_jobs([job.id for job in [*jobs, *again]])
+    assert [job.id for job in kept] == [job.id for job in jobs]
+
+
+async def test_what_a_document_carries_is_seen_with_it(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash right after the write of a document: its operation and its content are there with it."""
+    first = Operation(
+        id="o1", collection="users", doc_id="a", op_type="create", operator="x", timestamp=START
+    )
+    await store.write_document("users", "a", b"1", first, expected_revision=0)
+
+    async def crash(name: str) -> bool:
+        raise StoreUnavailable(f"killed before {name} was moved")
+
+    monkeypatch.setattr(store, "_settle", crash)
+    with pytest.raises(StoreUnavailable):
+        await store.write_document(
+            "users", "a", b"2", CHANGE, expected_revision=1, revision=2, blobs=[("h", b"content")]
+        )
+    monkeypatch.undo()
+    assert await store.get_document("users", "a") == b"2"
+    assert await store.get_blob("h") == b"content"
+    assert [found for _, found in await store.operations()] == [CHANGE, first]
+
+
+async def test_a_deletion_that_was_cut_off_is_a_deletion(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is gone at once, stands in nobody's way, and is on record."""
+    made = Operation(
+        id="o1", collection="users", doc_id="a", op_type="create", operator="x", timestamp=START
+    )
+    await store.write_document("users", "a", b"1", made, expected_revision=0)
+
+    async def crash(name: str) -> bool:
+        raise StoreUnavailable(f"killed before {name} was moved")
+
+    monkeypatch.setattr(store, "_settle", crash)
+    with pytest.raises(StoreUnavailable):
+        await store.write_document("users", "a", None, CHANGE, expected_revision=1)
+    monkeypatch.undo()
+    assert await store.get_document("users", "a") is None
+    assert await store.find_documents("users") == []
+    again = Operation(
+        id="o3", collection="users", doc_id="a", op_type="create", operator="x", timestamp=START
+    )
+    await store.write_document("users", "a", b"3", again, expected_revision=0)
+    assert await store.get_document("users", "a") == b"3"
+    assert {found.id for _, found in await store.operations()} == {"o1", "o2", "o3"}
+
+
+async def test_an_upload_that_a_crash_cut_off_is_swept(
+    store: MongoStore, raw: "Database[dict[str, object]]", clock: ManualClock
+) -> None:
+    """Chunks that no job knows go; those of a job's result stay."""
+    job = job_in(JobState.RUNNING)
+    await store.insert_jobs([job])
+    large = b'"' + b"x" * (2 << 20) + b'"'
+    await store.apply([move(job, JobEvent.FINISH, epoch=1, result=large)])
+    raw["chunks"].update_many({}, {"$set": {"loose": 1}})
+    raw["chunks"].insert_one(
+        {"_id": "u:0", "upload": "u", "job": "nobody", "loose": 1, "data": b"x"}
+    )
+    clock.advance(60)
+    assert await store.drop_uploads(clock.now()) == 1
+    assert await store.drop_uploads(clock.now()) == 0
+    kept = await store.get_job(job.id)
+    assert kept is not None
+    assert kept.result == large
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mongodb://127.0.0.1:1/", "mongodb://u:p@h:99999/d", "mongodb://h/d?nothing=known&w=x y"],
+)
+async def test_a_url_that_names_no_database_is_refused_without_its_password(
+    url: str, clock: ManualClock
+) -> None:
+    """A wrong setting is told as such, at once."""
+    with pytest.raises(ConfigError) as caught:
+        await open_store(StoreSettings(url=url), clock)
+    assert "store.url" in str(caught.value)
+    assert ":p@" not in str(caught.value)

@@ -1,0 +1,153 @@
+"""MongoDB away, frozen, killed: calls end in time, and what was acknowledged is there afterwards."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dts_core.clock import SystemClock
+from dts_core.errors import ConfigError, StoreUnavailable
+from dts_core.model import JobQuery, LogQuery, LogRecord, Operation
+from dts_core.settings import StoreSettings
+from dts_core.states import JobEvent, JobState
+from dts_core.stores.mongodb import MongoStore, open_store
+from dts_core.testing import START, wait_until
+from tests.support.jobs import make_job, move
+from tests.support.mongodb import MongoServer, private_mongodb
+
+pytestmark = pytest.mark.external("mongodb")
+DEADLINE = 1.0
+PATIENT = 30.0
+OPERATION = Operation(
+    id="o", collection="users", doc_id="a", op_type="create", operator="x", timestamp=START
+)
+CALLS: dict[str, Callable[[MongoStore], Awaitable[object]]] = {
+    "ping": lambda store: store.ping(),
+    "insert": lambda store: store.insert_jobs([make_job()]),
+    "accept": lambda store: store.accept_jobs([make_job()]),
+    "apply": lambda store: store.apply([move("nobody", JobEvent.CLAIM)]),
+    "get": lambda store: store.get_job("nobody"),
+    "find": lambda store: store.find_jobs(JobQuery(state=(JobState.DONE,), host="h")),
+    "changed": lambda store: store.changed_jobs(0),
+    "count": lambda store: store.count_jobs(),
+    "renew": lambda store: store.renew([("nobody", 1)], START),
+    "document": lambda store: store.write_document("users", "a", b"1", OPERATION),
+    "logs": lambda store: store.add_logs([LogRecord(START, "h", "s", 20, "a")]),
+    "find logs": lambda store: store.find_logs(LogQuery(job="j")),
+    "role": lambda store: store.hold_role("r", "a", 10),
+    "parts": lambda store: store.parts(),
+    "letters": lambda store: store.dead_letters(),
+    "roll up": lambda store: store.roll_up(START, fine=START - START, coarse=START - START),
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
+    with private_mongodb(tmp_path_factory.mktemp("mongodb")) as server:
+        yield server
+
+
+@asynccontextmanager
+async def opened(server: MongoServer, seconds: float) -> AsyncIterator[MongoStore]:
+    settings = StoreSettings(url=server.url + "dts", deadline_seconds=seconds)
+    store = await open_store(settings, SystemClock())
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def in_time(call: Awaitable[object]) -> None:
+    """It ends with StoreUnavailable, and no later than the deadline, give or take a slow machine."""
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await call
+    assert time.monotonic() - began < 4 * DEADLINE
+
+
+@pytest.mark.parametrize("outage", ["frozen", "killed"])
+async def test_every_call_ends_in_time_while_the_server_is_away(
+    server: MongoServer, outage: str
+) -> None:
+    """One after the other and many at once; when the server is back, so is the store, by itself."""
+    async with opened(server, PATIENT) as store:
+        await store.ping()
+        store.deadline_seconds = DEADLINE
+        if outage == "frozen":
+            server.freeze()
+        else:
+            server.kill()
+        try:
+            for call in CALLS.values():
+                await in_time(call(store))
+            await asyncio.gather(*(in_time(store.ping()) for _ in range(40)))
+        finally:
+            if outage == "frozen":
+                server.thaw()
+            else:
+                server.start()
+        store.deadline_seconds = PATIENT
+
+        async def back() -> bool:
+            try:
+                await store.ping()
+            except StoreUnavailable:
+                return False
+            return True
+
+        await wait_until(back, 60)
+        assert store.metrics()["store_failures"] >= len(CALLS)
+
+
+async def test_what_was_acknowledged_survives_a_kill(server: MongoServer) -> None:
+    """Killed in the midst of many writes: every job that was answered for is there, in its state, counted once."""
+    accepted: list[str] = []
+    claimed: list[str] = []
+
+    async def submit(store: MongoStore) -> None:
+        while True:
+            job = make_job()
+            await store.accept_jobs([job])
+            accepted.append(job.id)
+            [outcome] = await store.apply([move(job, JobEvent.CLAIM)])
+            assert outcome.applied
+            claimed.append(job.id)
+
+    async with opened(server, PATIENT) as store:
+        store.deadline_seconds = 5.0
+        tasks = [asyncio.ensure_future(submit(store)) for _ in range(4)]
+        await wait_until(lambda: len(claimed) >= 30, 60)
+        await asyncio.to_thread(server.kill)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(end, StoreUnavailable) for end in ends), ends
+    server.start()
+    async with opened(server, PATIENT) as store:
+        kept = {job.id: job.state for job in await store.get_jobs(accepted)}
+        assert set(kept) == set(accepted)
+        assert all(kept[job] is JobState.RUNNING for job in claimed)
+
+
+async def test_nobody_there_is_said_in_time(tmp_path: Path) -> None:
+    """A start without a server ends with what to do, not with a hang."""
+    settings = StoreSettings(url="mongodb://127.0.0.1:9/dts", deadline_seconds=DEADLINE)
+    await in_time(open_store(settings, SystemClock()))
+
+
+async def test_a_standalone_server_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
+    """It cannot keep every promise: the start says so and how to go on; whoever takes the risk may."""
+    with private_mongodb(tmp_path, "--standalone") as server:
+        url = server.url + "dts"
+        with pytest.raises(ConfigError) as caught:
+            await open_store(StoreSettings(url=url, deadline_seconds=PATIENT), SystemClock())
+        assert "standalone" in str(caught.value)
+        assert "allow_standalone" in caught.value.advice
+        settings = StoreSettings(url=url, deadline_seconds=PATIENT, allow_standalone=True)
+        store = await open_store(settings, SystemClock())
+        try:
+            await store.insert_jobs([make_job()])
+            assert (await store.count_jobs()).states["queued"] == 1
+        finally:
+            await store.close()
