@@ -70,19 +70,24 @@ async def open_daemons(
                 parts |= await _internal(stack, settings, shared, waiting)
             elif name == "requests":
                 parts |= _requests(shared)
+            elif name in LEADING:
+                parts[name] = _led(name, shared, presence)
             else:
                 parts[name] = _PLAIN[name](shared)
             if name == "porter":
                 parts["undertaker"] = undertaker(shared.ports, settings.broker.rabbitmq)
             if name in JUDGES:
                 parts["leases"] = shared.judging
-            if name in LEADING:
-                parts[name] = _led(name, parts[name], shared, presence)
         yield Daemons(parts, shared.probe)
 
 
-def _led(name: str, part: Part, shared: Shared, presence: Presence) -> Part:
+def _led(name: str, shared: Shared, presence: Presence) -> Part:
+    """The daemon whenever it leads, made anew each time: nothing of a former time is left in it."""
     presence.leads(name, on=False)
+
+    async def part() -> None:
+        await _PLAIN[name](shared)()
+
     leader = Leader(
         shared.ports.store, name, new_id(), on_change=lambda on: presence.leads(name, on=on)
     )

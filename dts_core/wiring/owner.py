@@ -91,7 +91,9 @@ async def _open_on_rabbitmq(
     broker, line = await rabbit.open_rabbit(stack, settings.broker, store, waiting)
     worker = f"{WORKER}-{os.getpid()}"
     internal = await rabbit.open_internal(stack, settings.broker, worker, waiting)
-    ports, judging = rabbit.rabbit_ports(store, broker, clock, settings, settings.server.result_max)
+    ports, judging = rabbit.rabbit_ports(
+        store, broker, line, clock, settings, settings.server.result_max
+    )
 
     async def begin(claims: Claims) -> None:
         """Workers come by themselves, and ask."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from dts_core.brokers.base import Broker
+from dts_core.brokers.claiming import ClaimingBroker
 from dts_core.daemons.base import Part
 from dts_core.daemons.ear import Ear
 from dts_core.daemons.internal import WORKER, Internal
@@ -40,6 +41,7 @@ def porter(ports: Ports, on_refused: Callable[[], None] = lambda: None) -> Part:
         backoff_max_seconds=ports.consumer.scheduler.backoff_max_seconds,
         result_max=ports.result_max,
         on_refused=on_refused,
+        recorder=ports.recorder,
     ).run
 
 
@@ -96,9 +98,10 @@ def internal(
         worker: Its name.
     """
     settings = ports.consumer.internal
-    return Internal(
-        broker, ports.store, services, builtins, settings, ports.clock, worker=worker
-    ).run
+    made = Internal(broker, ports.store, services, builtins, settings, ports.clock, worker=worker)
+    if isinstance(broker, ClaimingBroker):
+        broker.holding, broker.on_resumed = made.held, made.on_resumed
+    return made.run
 
 
 def requests(ports: Ports, claims: Claims | None = None) -> Part:
@@ -116,4 +119,11 @@ def requests(ports: Ports, claims: Claims | None = None) -> Part:
 def claims_of(ports: Ports, relay: Relay) -> Claims:
     """Grants claims, and announces what changes by it."""
     lease = timedelta(seconds=ports.consumer.scheduler.lease_seconds)
-    return Claims(ports.store, ports.clock, lease=lease, on_changes=relay.tell, leases=ports.leases)
+    return Claims(
+        ports.store,
+        ports.clock,
+        lease=lease,
+        on_changes=relay.tell,
+        leases=ports.leases,
+        doubted=ports.doubted,
+    )

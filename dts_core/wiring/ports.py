@@ -19,6 +19,7 @@ from dts_core.brokers.base import (
 )
 from dts_core.clock import Clock
 from dts_core.daemons.base import Part
+from dts_core.daemons.ear import Recorder
 from dts_core.hosting.roundtrips import Trip
 from dts_core.hosting.watchdog import Probe
 from dts_core.private import read_private, write_private
@@ -55,6 +56,10 @@ class Ports:
     consumer: ConsumersSettings
     retention: RetentionSettings
     result_max: int
+    doubted: Callable[[], bool] = lambda: False
+    """Whether messages may have come back although their holders live."""
+    recorder: Recorder | None = None
+    """Proves to whoever judges leases that results are recorded; None: it is in this process."""
 
 
 @dataclass(frozen=True)

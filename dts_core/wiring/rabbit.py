@@ -11,10 +11,11 @@ from dts_core.brokers.rabbitmq import letters
 from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
 from dts_core.clock import Clock
 from dts_core.daemons.base import Part
-from dts_core.daemons.ear import Ear
+from dts_core.daemons.ear import Ear, Recorder
 from dts_core.daemons.internal import HOST
 from dts_core.daemons.undertaker import Undertaker
 from dts_core.names import new_id
+from dts_core.services.leases import Lately
 from dts_core.services.listening import ToldLeases
 from dts_core.settings import BrokerSettings, DaemonsFile, RabbitSettings, ServerFile
 from dts_core.stores.base import DeadLetterStore, Store
@@ -46,6 +47,7 @@ async def open_rabbit(
 def rabbit_ports(
     store: Store,
     broker: Broker,
+    line: Line,
     clock: Clock,
     settings: ServerFile | DaemonsFile,
     result_max: int,
@@ -53,13 +55,16 @@ def rabbit_ports(
     """The ports of a control side on RabbitMQ, over any store.
 
     Leases are judged by what the stethoscope says of its hearing: heartbeats come through a broker that may be away
-    while workers live.
+    while workers live. Everything may be delivered again when the line comes back: what was redelivered then proves
+    nothing for a lease's length.
 
     Returns:
         The ports, and the part that keeps the judgement of leases up to date.
     """
     length = timedelta(seconds=settings.consumer.scheduler.lease_seconds)
     leases = ToldLeases(store, clock, length)
+    rebuilt = Lately(clock, length)
+    line.then(lambda connected, why: rebuilt.note() if connected else None)
     ports = Ports(
         store,
         OutboxIntake(store, broker, clock),
@@ -69,6 +74,8 @@ def rabbit_ports(
         settings.consumer,
         settings.retention,
         result_max,
+        rebuilt,
+        Recorder(broker, store, clock, new_id()),
     )
     return ports, leases.run
 

@@ -7,9 +7,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from dts_core.brokers.base import JOBS, Broker, QueueSpec
+from dts_core.brokers.base import CONTROL, JOBS, Broker, QueueSpec
 from dts_core.brokers.naming import NamedBroker, Names
+from dts_core.errors import BrokerUnavailable, QueueNotFound
 from dts_core.hosting.roundtrips import RoundTrips, Trip
+from dts_core.hosting.waiting import patiently
 from dts_core.places import check_worker_url, is_amqp, socket_of
 from dts_core.settings import LinkSettings
 from dts_core.wiring.lines import Line, OnState
@@ -67,6 +69,15 @@ class WorkerLine:
             Stopped: `stop` was set meanwhile.
         """
         await self._line.start(stop, tell)
+        await patiently("the control side", self._meet, stop, tell=tell)
+
+    async def _meet(self) -> None:
+        """On an empty virtual host there is nothing to hear orders from before a server or daemon was there once."""
+        try:
+            heard = await self.broker.subscribe(CONTROL, lambda message: None)
+        except QueueNotFound as error:
+            raise BrokerUnavailable("no server or daemon has been there yet.") from error
+        await heard.close()
 
     async def close(self) -> None:
         """Give back what is held, and disconnect. A second call does nothing."""
