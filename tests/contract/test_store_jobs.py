@@ -10,6 +10,7 @@ from dts_core.errors import InvalidInput
 from dts_core.model import Job, JobError
 from dts_core.names import new_id
 from dts_core.states import FINAL, JobEvent, JobState
+from dts_core.stores import limits
 from dts_core.stores.base import Store
 from dts_core.testing import START, ManualClock
 from tests.contract.store_backends import Opener
@@ -224,12 +225,15 @@ async def test_a_job_that_ended_at_the_very_instant_stays(store: Store) -> None:
     assert await store.forget_jobs(START + timedelta(microseconds=1)) == 1
 
 
-async def test_many_jobs_are_forgotten_in_bounded_steps(store: Store) -> None:
+async def test_many_jobs_are_forgotten_in_bounded_steps(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The limit holds across the store's own chunks."""
-    jobs = [make_job(id=new_id(), state=JobState.DONE, finished_at=START) for _ in range(1_200)]
+    monkeypatch.setattr(limits, "FORGET_CHUNK", 50)
+    jobs = [make_job(id=new_id(), state=JobState.DONE, finished_at=START) for _ in range(120)]
     await store.insert_jobs(jobs)
-    assert await store.forget_jobs(START + HOUR, limit=700) == 700
-    assert await store.forget_jobs(START + HOUR) == 500
+    assert await store.forget_jobs(START + HOUR, limit=70) == 70
+    assert await store.forget_jobs(START + HOUR) == 50
 
 
 async def test_a_clock_that_steps_back_does_not_disturb_the_order(

@@ -61,13 +61,14 @@ async def opened(server: MongoServer, seconds: float) -> AsyncIterator[MongoStor
 
 
 async def in_time(call: Awaitable[object]) -> None:
-    """It ends with StoreUnavailable, and no later than the deadline, give or take a slow machine."""
+    """It ends with StoreUnavailable by its deadline; ten times that is room for a slow machine."""
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
         await call
-    assert time.monotonic() - began < 4 * DEADLINE
+    assert time.monotonic() - began < 10 * DEADLINE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outage", ["frozen", "killed"])
 async def test_every_call_ends_in_time_while_the_server_is_away(
     server: MongoServer, outage: str
@@ -102,6 +103,22 @@ async def test_every_call_ends_in_time_while_the_server_is_away(
         assert store.metrics()["store_failures"] >= len(CALLS)
 
 
+async def test_a_store_is_closed_while_its_server_stands_still(server: MongoServer) -> None:
+    """A stop does not wait for a server that does not answer, and holds nobody else up; closed is closed."""
+    async with opened(server, 5 * DEADLINE) as store:
+        await store.ping()
+        server.freeze()
+        try:
+            async with asyncio.timeout(PATIENT):
+                await store.close()
+                await store.close()
+        finally:
+            server.thaw()
+        with pytest.raises(StoreUnavailable):
+            await store.ping()
+
+
+@pytest.mark.slow
 async def test_what_was_acknowledged_survives_a_kill(server: MongoServer) -> None:
     """Killed in the midst of many writes: every job that was answered for is there, in its state, counted once."""
     accepted: list[str] = []

@@ -23,6 +23,7 @@ from dts_core.model import (
 )
 from dts_core.sqlite import Connection, Database, all_rows, one_row
 from dts_core.states import JobState
+from dts_core.stores import limits
 from dts_core.stores.base import IdempotencyKey
 from dts_core.stores.chunks import check_shape
 from dts_core.stores.embedded import keys, pages, uploads
@@ -30,7 +31,7 @@ from dts_core.stores.embedded.base import Part
 from dts_core.stores.embedded.rows import COLUMNS, job_of
 from dts_core.stores.embedded.writer import JobWriter, forget, position
 from dts_core.stores.fields import EPOCH_MAX, check_ids, instant, micros
-from dts_core.stores.limits import BUCKET_SECONDS, FORGET_CHUNK, LIST_BYTES, RECENT
+from dts_core.stores.limits import BUCKET_SECONDS, LIST_BYTES, RECENT
 
 _attempt = msgspec.msgpack.Decoder(Attempt)
 _ONE: Final = f"SELECT {COLUMNS}, result, blob FROM jobs WHERE id=?"
@@ -292,7 +293,7 @@ class Jobs(Part):
         """See JobStore."""
         removed = 0
         while removed < limit:
-            chunk = min(FORGET_CHUNK, limit - removed)
+            chunk = min(limits.FORGET_CHUNK, limit - removed)
             gone, more = await self._write(partial(forget, before=micros(before), limit=chunk))
             removed += gone
             if not more:

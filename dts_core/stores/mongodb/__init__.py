@@ -10,7 +10,7 @@ from dts_core.clock import Clock
 from dts_core.settings import StoreSettings
 from dts_core.stores.mongodb.base import Shared
 from dts_core.stores.mongodb.documents import Documents
-from dts_core.stores.mongodb.driver import Client, connect, deadlined
+from dts_core.stores.mongodb.driver import Client, connect, deadlined, disconnect
 from dts_core.stores.mongodb.hosts import Hosts
 from dts_core.stores.mongodb.jobs import Jobs
 from dts_core.stores.mongodb.letters import Letters
@@ -43,7 +43,7 @@ class MongoStore(Jobs, Documents, Hosts, Logs, Letters, Roles):
 
     async def close(self) -> None:
         """See Store; closes the connections."""
-        self._client.close()
+        await disconnect(self._client)
 
 
 async def open_store(settings: StoreSettings, clock: Clock) -> MongoStore:
@@ -63,5 +63,5 @@ async def open_store(settings: StoreSettings, clock: Clock) -> MongoStore:
         await opening.make_indexes()
         return MongoStore(shared, client)
     except BaseException:
-        client.close()
+        await disconnect(client)
         raise

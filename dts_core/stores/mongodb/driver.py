@@ -53,6 +53,7 @@ __all__ = [
     "DESCENDING",
     "VERSION",
     "BulkWriteError",
+    "Client",
     "Collection",
     "Database",
     "DeleteMany",
@@ -67,6 +68,7 @@ __all__ = [
     "answering",
     "connect",
     "deadlined",
+    "disconnect",
     "light",
     "only_duplicates",
     "unavailable",
@@ -234,6 +236,11 @@ def connect(settings: StoreSettings) -> tuple[Client, Database]:
         write_concern=WriteConcern(w="majority", j=True),
     )
     return client, database
+
+
+async def disconnect(client: Client) -> None:
+    """Close the connections. In a thread: the driver says goodbye to a server that may not answer."""
+    await asyncio.to_thread(client.close)
 
 
 def light(collection: Collection) -> Collection:

@@ -19,9 +19,10 @@ from dts_core.model import (
     SubmitterRecord,
 )
 from dts_core.states import FINAL, HELD, JobState
+from dts_core.stores import limits
 from dts_core.stores.base import IdempotencyKey
 from dts_core.stores.fields import EPOCH_MAX, check_ids, instant, key_conflict, micros
-from dts_core.stores.limits import BUCKET_SECONDS, FORGET_CHUNK, IDS_MAX, LIST_BYTES, RECENT
+from dts_core.stores.limits import BUCKET_SECONDS, IDS_MAX, LIST_BYTES, RECENT
 from dts_core.stores.mongodb import chunks
 from dts_core.stores.mongodb.counts import Deltas
 from dts_core.stores.mongodb.driver import (
@@ -225,7 +226,7 @@ class Jobs(Uploads):
         """See JobStore. Beside it the counts are put right."""
         removed = 0
         while removed < limit:
-            chunk = min(FORGET_CHUNK, limit - removed)
+            chunk = min(limits.FORGET_CHUNK, limit - removed)
             gone = await self._forget_some(micros(before), chunk)
             removed += gone
             if gone < chunk:
