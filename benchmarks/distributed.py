@@ -38,6 +38,7 @@ url = "{broker}"
 [worker]
 host = "bench"
 data = "{data}"
+{lines}
 [agent]
 paths = []
 """
@@ -50,6 +51,7 @@ class Distributed:
         folder: For their files.
         url: amqp://... for RabbitMQ; empty: the embedded broker, reached by its link.
         rabbitmq: Lines of `[broker.rabbitmq]`, such as `plane = "framing"`.
+        worker: Lines of `[worker]`, such as `prefetch = 1000`.
         store: mongodb://... in place of the embedded store.
         jobs_days: How long finished jobs are kept.
     """
@@ -59,6 +61,7 @@ class Distributed:
         folder: Path,
         url: str = "",
         rabbitmq: str = "",
+        worker: str = "",
         store: str = "",
         jobs_days: float = 30,
     ) -> None:
@@ -67,6 +70,7 @@ class Distributed:
         self._url = url or f"sqlite://{self.data}"
         self._worker_url = url or f"link+unix://{self.data}/link.sock"
         self._rabbitmq = rabbitmq
+        self._worker = worker
         self._is_apart = bool(store)
         self._control = CONTROL.format(
             broker=self._url,
@@ -91,7 +95,10 @@ class Distributed:
         config = self._write(
             "worker.toml",
             WORKER.format(
-                broker=self._worker_url, data=self.folder / "worker", rabbitmq=self._rabbitmq
+                broker=self._worker_url,
+                data=self.folder / "worker",
+                lines=self._worker,
+                rabbitmq=self._rabbitmq,
             ),
         )
         await self._start("worker", "-m", "dts_worker.cli", "-c", config)

@@ -22,7 +22,9 @@ from dts_core.brokers.base import RESULTS, Delivery, Message, Outgoing, QueueSpe
 from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
 from dts_core.brokers.rabbitmq.framing.opening import open_plane
 from dts_core.brokers.rabbitmq.plane import PlaneDelivery
+from dts_core.logs import log_to
 from dts_core.names import new_id
+from dts_core.settings import LoggingSettings
 from tests.support.rabbitmq import RabbitNode, private_node
 
 KINDS = ("classic", "quorum")
@@ -201,7 +203,7 @@ def run(*, quick: bool = False) -> dict[str, Any]:
     """Measure everything on a node of our own."""
     total, turns = (2_000, 50) if quick else (40_000, 500)
     figures: dict[str, Any] = {}
-    with private_node() as node:
+    with log_to(LoggingSettings(level="warning")), private_node() as node:
         for kind in KINDS:
             for plane in PLANES:
                 name = f"{plane}_{kind}".replace("-", "")

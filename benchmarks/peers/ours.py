@@ -28,6 +28,7 @@ class Ours:
     servers: Servers
     folder: Path
     rabbitmq: str = ""
+    worker: str = ""
     on_rabbitmq: bool = True
     jobs: int = 20_000
     version: str = __version__
@@ -35,7 +36,7 @@ class Ours:
 
     async def open(self) -> None:
         self._url = self.servers.rabbit.vhost() if self.on_rabbitmq else ""
-        self._stack = Distributed(self.folder, self._url, self.rabbitmq)
+        self._stack = Distributed(self.folder, self._url, self.rabbitmq, self.worker)
         self._client: AdminClient = await self._stack.start_server()
         await self._client.namespaces.add("bench", description="")
         for name, source in JOBS.items():

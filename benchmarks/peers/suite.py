@@ -26,7 +26,7 @@ MODES = ("enqueue", "burn_down", "sustained", "payload_1_kib", "io_10_ms")
 Maker = Callable[[Servers, Path], Subject]
 OURS: dict[str, dict[str, Any]] = {
     "dts": {},
-    "dts own framing": {"rabbitmq": 'plane = "framing"'},
+    "dts tuned": {"rabbitmq": 'plane = "framing"', "worker": "prefetch = 1000"},
     "dts embedded": {"on_rabbitmq": False},
 }
 
