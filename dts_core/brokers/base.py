@@ -24,6 +24,8 @@ RESULTS: Final = "results"
 HEARTBEATS: Final = "heartbeats"
 LOGS: Final = "logs"
 REQUESTS: Final = "requests"
+SUBMIT: Final = "submit"
+"""On RabbitMQ: where programs that know nothing of dts send jobs."""
 DEAD: Final = "dead"
 """On RabbitMQ: where messages go that were given up; the undertaker keeps them in the store."""
 

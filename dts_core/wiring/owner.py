@@ -77,6 +77,8 @@ async def open_owner(
         relay = Relay(services.bus)
         claims = daemons.claims_of(ports, relay)
         parts.update(_parts(engine, services, Builtins(plugins=plugins), relay, claims))
+        if engine.more is not None:
+            parts.update(await engine.more(services))
         await engine.begin(claims)
         probe = RoundTrips({"store": Trip(ports.store.ping), "broker": engine.broker})
         yield Control(services, create_app(services, settings.server), parts, probe)
@@ -98,6 +100,10 @@ async def _open_on_rabbitmq(
     async def begin(claims: Claims) -> None:
         """Workers come by themselves, and ask."""
 
+    async def more(services: Services) -> dict[str, Part]:
+        taking = await rabbit.submissions(ports, services, settings.broker.rabbitmq)
+        return {"submissions": taking}
+
     return Engine(
         name="RabbitMQ + embedded store",
         ports=ports,
@@ -112,6 +118,7 @@ async def _open_on_rabbitmq(
             "leases": judging,
             "undertaker": rabbit.undertaker(ports, settings.broker.rabbitmq),
         },
+        more=more,
     )
 
 

@@ -80,6 +80,8 @@ class Engine:
     stethoscope: Part
     parts: Mapping[str, Part]
     """Further parts that it needs."""
+    more: Callable[[Services], Awaitable[Mapping[str, Part]]] | None = None
+    """And those that stand on the services."""
 
 
 @dataclass(frozen=True)

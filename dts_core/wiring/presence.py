@@ -1,6 +1,7 @@
 """What the parts of this process say of themselves in the store, every few seconds, for whoever asks any server."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
@@ -40,9 +41,11 @@ class Presence:
         self._started_at = clock.now()
         self._ids = {name: new_id() for name in names}
         self._standing_by: set[str] = set()
+        self._changed = asyncio.Event()
 
     def leads(self, name: str, on: bool) -> None:
-        """A part leads, or stands by while another of its kind does."""
+        """A part leads, or stands by while another of its kind does; it is said at once."""
+        self._changed.set()
         if on:
             self._standing_by.discard(name)
         else:
@@ -51,12 +54,15 @@ class Presence:
     async def run(self) -> None:
         """Say it again and again."""
         while True:
+            self._changed.clear()
             try:
                 for state in self._states():
                     await self._store.save_part(state)
             except DtsError as error:
                 _log.debug("the parts cannot say how they are: %s", error)
-            await asyncio.sleep(BEAT_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await self._changed.wait()
 
     def _states(self) -> list[PartState]:
         now, host = self._clock.now(), one_line(platform.node()) or "?"

@@ -4,17 +4,20 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 
-from dts_core.brokers.base import Broker
+from dts_core.brokers.base import SUBMIT, Broker, QueueSpec
 from dts_core.brokers.claiming import ClaimingBroker
 from dts_core.brokers.naming import NamedBroker, Names
 from dts_core.brokers.rabbitmq import letters
 from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
+from dts_core.brokers.rabbitmq.topology import is_reply
 from dts_core.clock import Clock
 from dts_core.daemons.base import Part
 from dts_core.daemons.ear import Ear, Recorder
 from dts_core.daemons.internal import HOST
+from dts_core.daemons.submissions import Submissions
 from dts_core.daemons.undertaker import Undertaker
 from dts_core.names import new_id
+from dts_core.services.container import Services
 from dts_core.services.leases import Lately
 from dts_core.services.listening import ToldLeases
 from dts_core.settings import BrokerSettings, DaemonsFile, RabbitSettings, ServerFile
@@ -24,7 +27,14 @@ from dts_core.wiring import parts as daemons
 from dts_core.wiring.lines import Line
 from dts_core.wiring.ports import Ports, Waiting, declare_queues
 
-__all__ = ["open_internal", "open_rabbit", "rabbit_ports", "stethoscope", "undertaker"]
+__all__ = [
+    "open_internal",
+    "open_rabbit",
+    "rabbit_ports",
+    "stethoscope",
+    "submissions",
+    "undertaker",
+]
 
 
 async def open_rabbit(
@@ -84,6 +94,22 @@ def stethoscope(ports: Ports) -> Part:
     """Hears heartbeats, and proves that it does."""
     ear = Ear(ports.broker, ports.store, ports.clock, new_id())
     return daemons.stethoscope(ports, ear=ear)
+
+
+async def submissions(ports: Ports, services: Services, settings: RabbitSettings) -> Part:
+    """Takes jobs by AMQP, from programs that know nothing of dts.
+
+    Raises:
+        BrokerUnavailable: Its queue could not be made.
+    """
+    await ports.broker.declare(QueueSpec(SUBMIT))
+    return Submissions(
+        ports.broker,
+        services.jobs,
+        services.sessions,
+        may_answer=is_reply,
+        wait_seconds=settings.ack_after_seconds,
+    ).run
 
 
 def undertaker(ports: Ports, settings: RabbitSettings) -> Part:

@@ -11,6 +11,7 @@ from dts_core.settings import ServerFile
 from dts_core.wiring.mongo import NAME, open_shared
 from dts_core.wiring.ports import Control, Waiting, audit_key, plugin_folder
 from dts_core.wiring.presence import Presence
+from dts_core.wiring.rabbit import submissions
 
 __all__ = ["open_server"]
 
@@ -47,5 +48,10 @@ async def open_server(
         await services.start()
         stack.push_async_callback(services.stop)
         presence = Presence(ports.store, ports.clock, ["server"], lambda: shared.line.words)
-        parts = {"services": services.watch, "presence": presence.run}
+        taking = await submissions(ports, services, settings.broker.rabbitmq)
+        parts = {
+            "services": services.watch,
+            "presence": presence.run,
+            "submissions": taking,
+        }
         yield Control(services, create_app(services, settings.server), parts, shared.probe)

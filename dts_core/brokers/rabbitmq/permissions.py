@@ -46,7 +46,7 @@ def worker_permissions(host: str, queues: Sequence[str], names: QueueNames) -> P
 
 def control_permissions(names: QueueNames) -> Permissions:
     """What servers and daemons need: everything of dts, and nothing else in the virtual host."""
-    fixed = [names.results, names.heartbeats, names.logs, base.REQUESTS, base.DEAD]
+    fixed = [names.results, names.heartbeats, names.logs, base.REQUESTS, base.DEAD, base.SUBMIT]
     queues = rf"^({re.escape(names.jobs)}|dts)\..*$|{_one_of(fixed)}"
     # RabbitMQ asks for the default exchange by this name.
     return Permissions(configure=queues, write=f"{queues}|^amq\\.default$", read=queues)

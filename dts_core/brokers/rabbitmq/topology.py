@@ -20,7 +20,7 @@ EXCHANGES: Final = {UP: "direct", DLX: "fanout"}
 DEFAULT_EXCHANGE: Final = ""
 REPLY_QUEUE: Final = "amq.rabbitmq.reply-to"
 """RabbitMQ's direct reply-to: a name to consume from and to put into `reply_to`; the broker makes it one's own."""
-REPLIES: Final = (f"{REPLY_QUEUE}.", "reply.")
+REPLIES: Final = (f"{REPLY_QUEUE}.", "reply.", "amq.gen-")
 """How names begin that lead to who asked; an answer to somebody who has gone is dropped."""
 HIGH: Final = ":high"
 URGENT: Final = ":urgent"
