@@ -28,7 +28,7 @@ from dts_core.errors import DtsError
 from tools.campaign_distributed import DistributedFaults, DistributedStack
 from tools.campaign_embedded import EmbeddedFaults, EmbeddedStack
 from tools.campaign_faults import Faults
-from tools.campaign_load import FINAL_STATES, SOURCES, History, Load
+from tools.campaign_load import SOURCES, History, Load
 from tools.campaign_recovery import Marks, Recoveries, p95
 from tools.campaign_stack import Stack
 from tools.campaign_verdict import Verdict, judge
@@ -123,8 +123,7 @@ def _settle(stack: Stack, load: Load) -> list[str]:
             stack.tend()
             with contextlib.suppress(DtsError):
                 load.cancel_rest(client)
-                states = client.counts().states
-                left = {s: n for s, n in states.items() if n and s not in FINAL_STATES}
+                left = stack.unfinished(client)
                 queues = client.queues().items
                 left |= {q.name: q.ready + q.unacked for q in queues if q.ready + q.unacked}
             time.sleep(0.5)

@@ -23,17 +23,17 @@ from dts_core.clients.endpoint import local_endpoint
 from dts_core.clock import SystemClock
 from dts_core.settings import QueueNames, StoreSettings
 from dts_core.stores.mongodb import open_store
+from tests.support.distributed import Distributed
 from tests.support.mongodb import MongoServer
 from tests.support.processes import Running
 from tests.support.proxy import ACK, Proxy, Told, Way, proxied
 from tests.support.rabbitmq import RabbitNode
 from tools.campaign_faults import Fault, Faults
 from tools.campaign_network import Network, is_possible
-from tools.campaign_stack import Row, Stack, Stored, free_port, name_in
+from tools.campaign_stack import FINAL_STATES, Row, Stack, Stored, free_port, name_in
 
 VHOST: Final = "campaign"
 HOST: Final = "127.0.0.1"
-ETC: Final = Path(__file__).parents[1] / "etc" / "distributed"
 DAEMONS: Final = {
     "porter": ["porter"],
     "stethoscope": ["stethoscope"],
@@ -48,6 +48,17 @@ DELETED: Final = ("results", "heartbeats", "requests", "jobs.default")
 PURGE_FROM: Final = 1_500
 """Finished jobs from which the oldest go: the stand-in for MongoDB reads all that match, whatever the limit."""
 PURGE_AGE: Final = timedelta(seconds=60)
+
+
+class _Engine(Distributed):
+    """Starts a worker in a network namespace when one is named."""
+
+    namespace = ""
+
+    def _run(self, command: list[str], config: str, env: dict[str, str]) -> Running:
+        if self.namespace:
+            command = ["-m", "tools.in_netns", self.namespace, *command[1:]]
+        return super()._run(command, config, env)
 
 
 class DistributedStack(Stack):
@@ -72,6 +83,7 @@ class DistributedStack(Stack):
         self._purged: dict[str, Row] = {}
         self._proxies = contextlib.ExitStack()
         self._token = ""
+        self._engine = _Engine(folder / "control", "", "")
 
     # --- what it stands on
 
@@ -88,6 +100,11 @@ class DistributedStack(Stack):
         for name in self.workers:
             bind = self.network.here if self._is_apart(name) and self.network else HOST
             self._link(name, self.node.port, bind=bind, amqp=True)
+        self._engine = _Engine(
+            self.folder / "control",
+            f"amqp://guest:guest@{HOST}:{self.links['control'].port}/{VHOST}",
+            f"mongodb://{HOST}:{self.links['store'].port}/campaign",
+        )
 
     def _link(self, name: str, port: int, *, bind: str = HOST, amqp: bool = False) -> None:
         self.links[name] = self._proxies.enter_context(proxied(HOST, port, bind=bind, amqp=amqp))
@@ -106,60 +123,39 @@ class DistributedStack(Stack):
 
     # --- the processes
 
-    @property
-    def _store_url(self) -> str:
-        return f"mongodb://{HOST}:{self.links['store'].port}/campaign"
-
     def start(self, name: str) -> Running:
         """Each from etc/distributed, with its addresses by the environment."""
-        if name in self.workers:
-            return self._start_worker(name)
-        environment = {
-            "DTS_BROKER_URL": f"amqp://guest:guest@{HOST}:{self.links['control'].port}/{VHOST}",
-            "DTS_STORE_URL": self._store_url,
-            "DTS_STORE_ALLOW_STANDALONE": "true",
-        }
-        home = self.folder / "control"
         if name == "server":
-            environment |= {
-                "DTS_SERVER_PORT": str(self.port),
-                "DTS_SERVER_DATA": str(home / "data"),
-                "DTS_SERVER_PLUGINS": str(home / "plugins"),
-            }
-            command = ["-m", "dts_core.cli", "server", "-c", str(ETC / "server.toml")]
-        else:
-            environment["DTS_PLUGINS"] = str(home / "plugins")
-            daemons = DAEMONS[name]
-            command = ["-m", "dts_core.cli", "daemon", *daemons, "-c", str(ETC / "daemons.toml")]
-        return Running(command, home, env=environment)
-
-    def _start_worker(self, name: str) -> Running:
-        home = self.folder / name
+            return self._engine.server(DTS_SERVER_PORT=str(self.port))
+        if name in DAEMONS:
+            return self._engine.daemon(DAEMONS[name])
         host = f"host-{name[-1]}"
-        if not home.exists():
-            home.mkdir()
-            self.node.add_user(
-                user_of(host),
-                VHOST,
-                **msgspec.structs.asdict(worker_permissions(host, ["default"], QueueNames())),
-            )
+        user = user_of(host)
+        permissions = worker_permissions(host, ["default"], QueueNames())
+        self.node.add_user(user, VHOST, **msgspec.structs.asdict(permissions))
         address = self.network.here if self._is_apart(name) and self.network else HOST
-        environment = self.worker_environment(name) | {
-            "DTS_BROKER_URL": f"amqp://{user_of(host)}:secret@{address}:{self.links[name].port}/{VHOST}",
-            "DTS_BROKER_RABBITMQ_ACK_AFTER_SECONDS": ACK_AFTER_SECONDS,
-        }
-        options = ["--host", host, "--data", str(home / "data"), "--slots", "2"]
-        options += ["-c", str(ETC / "worker.toml")]
-        command = ["-m", "dts_worker.cli", *options]
-        if self._is_apart(name) and self.network:
-            command = ["-m", "tools.in_netns", self.network.name, "dts_worker.cli", *options]
-        return Running(command, home, env=environment)
+        self._engine.namespace = self.network.name if self._is_apart(name) and self.network else ""
+        try:
+            return self._engine.worker(
+                host,
+                DTS_BROKER_URL=f"amqp://{user}:secret@{address}:{self.links[name].port}/{VHOST}",
+                DTS_BROKER_RABBITMQ_ACK_AFTER_SECONDS=ACK_AFTER_SECONDS,
+                **self.worker_environment(name),
+            )
+        finally:
+            self._engine.namespace = ""
 
     def client(self) -> SyncAdminClient:
         """Of the one server."""
         if not self._token:
-            self._token = local_endpoint(self.folder / "control" / "data").token
+            self._token = local_endpoint(self._engine.data).token
         return SyncAdminClient(f"http://{HOST}:{self.port}", self._token)
+
+    def unfinished(self, client: SyncAdminClient) -> dict[str, int]:
+        """From the documents: the figures may be a little off until they are counted again."""
+        with self._jobs() as jobs:
+            found = jobs.aggregate([{"$group": {"_id": "$state", "jobs": {"$sum": 1}}}])
+            return {each["_id"]: each["jobs"] for each in found if each["_id"] not in FINAL_STATES}
 
     # --- what is stored
 
@@ -295,7 +291,7 @@ class DistributedFaults(Faults):
         watching.start()
         start()
         watching.join(60)
-        self.recoveries.broker_is_back(opened[0] if opened else time.monotonic(), self.probe)
+        self.recoveries.broker_is_back(opened[0] if opened else time.monotonic(), self.probe_quick)
 
     def _alarm(self, command: str, on: str, off: str) -> None:
         self.stack.node.ctl(command, on)

@@ -21,6 +21,8 @@ YOUNG_SECONDS: Final = 10.0
 """A process may be that old before it has a way of its own to stop."""
 ORPHAN_SECONDS: Final = 5.0
 """How long a child may outlive its worker."""
+VICTIMS: Final = 6
+"""Long jobs that are submitted before a worker is killed, so that it is known to run some."""
 CALM_SHARE: Final = 0.6
 """Of the kills of a worker that wait until nothing else is the matter."""
 CALM_SECONDS: Final = 11.0
@@ -54,7 +56,7 @@ class Faults:
         self,
         stack: Stack,
         recoveries: Recoveries,
-        probe: Callable[[], None],
+        probe: Callable[[str, int], None],
         seed: int,
         *,
         only: str = "",
@@ -161,12 +163,16 @@ class Faults:
         self.stack.tend()
         self.measure_return()
 
+    def probe_quick(self) -> None:
+        """One quick job."""
+        self.probe("quick", 1)
+
     def measure_return(self) -> None:
         """From when the broker is ready again until work goes on."""
         if not self.stack.wait_ready(READY_SECONDS):
             self.findings.append(f"the broker was not ready within {READY_SECONDS:g} s")
             return
-        self.recoveries.broker_is_back(time.monotonic(), self.probe)
+        self.recoveries.broker_is_back(time.monotonic(), self.probe_quick)
 
     def freeze(self, names: Sequence[str], longest: float) -> None:
         """SIGSTOP for a while."""
@@ -209,6 +215,7 @@ class Faults:
             time.sleep(max(0.0, self._calm_at - time.monotonic()))
         if not self.stack.lives(name):
             return
+        self.probe("long", VICTIMS)
         self.stack.held.add(name)
         try:
             is_calm = time.monotonic() >= self._calm_at

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from dts_core.clients import SyncAdminClient, submission
 from dts_core.errors import DtsError
-from dts_core.states import FINAL
-from tools.campaign_stack import Stack
+from tools.campaign_stack import FINAL_STATES, Stack
 
 _MARK: Final = """
     with open(marks, "a") as file:
@@ -63,7 +62,6 @@ BATCH_MAX: Final = 100
 TRICKLE_SECONDS: Final = 1.0
 """There is always something to start: a recovery is measured by it."""
 GIVE_UP_SECONDS: Final = 120.0
-FINAL_STATES: Final = frozenset(state.value for state in FINAL)
 
 
 class History:
@@ -155,7 +153,7 @@ class Load:
 
     def _submit(self, client: SyncAdminClient) -> None:
         left = self._allowed - len(self.accepted)
-        if self._open(client) > self._stack.open_max:
+        if sum(self._stack.unfinished(client).values()) > self._stack.open_max:
             return
         if left <= 0:
             self._stopping.wait(TRICKLE_SECONDS)
@@ -167,17 +165,19 @@ class Load:
         if ids := self._insist(client, names, f"campaign-{self._count}"):
             self._keep(ids, names)
 
-    def probe(self) -> None:
-        """Submit one quick job from another thread, once."""
+    def probe(self, kind: str = "quick", count: int = 1) -> None:
+        """Submit jobs of one kind from another thread, once."""
         self._probes += 1
-        name = f"probe-{self._probes}"
+        names = [(kind, f"{kind}-probe-{self._probes}-{number}") for number in range(count)]
+        key = f"probe-{self._probes}"
         try:
             with self._stack.client() as client:
-                self._keep(
-                    client.submit_many([self._job("quick", name)], key=name).ids, [("quick", name)]
-                )
+                ids = client.submit_many([self._job(*each) for each in names], key=key).ids
         except DtsError as error:
-            self._history.note("probe", "unknown", key=name, code=error.code)
+            self._history.note("probe", "unknown", key=key, code=error.code)
+            return
+        self._history.note("probe", "ok", key=key, ids=ids)
+        self._keep(ids, names)
 
     def since(self, at: float) -> set[str]:
         """Names of the jobs that were accepted after a monotonic instant."""
@@ -195,10 +195,6 @@ class Load:
             self._accepted_at[name] = now
             if kind == "endless":
                 self._to_cancel.add(found)
-
-    def _open(self, client: SyncAdminClient) -> int:
-        states = client.counts().states
-        return sum(count for state, count in states.items() if state not in FINAL_STATES)
 
     def _insist(
         self, client: SyncAdminClient, names: Sequence[tuple[str, str]], key: str

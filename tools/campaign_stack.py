@@ -16,9 +16,11 @@ import psutil
 
 from dts_core.clients import SyncAdminClient
 from dts_core.errors import DtsError
+from dts_core.states import FINAL
 from tests.support.processes import Running
 
 STOP_SECONDS: Final = 40.0
+FINAL_STATES: Final = frozenset(state.value for state in FINAL)
 CLOCK_SOURCE: Final = Path(__file__).with_name("stepped_clock.c")
 
 
@@ -84,6 +86,13 @@ class Stack:
     def client(self) -> SyncAdminClient:
         """A client of the server that is there or comes; raises DtsError while there is none."""
         raise NotImplementedError
+
+    def unfinished(self, client: SyncAdminClient) -> dict[str, int]:
+        """How many jobs are in each state that is not final."""
+        states = client.counts().states
+        return {
+            state: count for state, count in states.items() if count and state not in FINAL_STATES
+        }
 
     def wait_ready(self, seconds: float) -> bool:
         """Wait until what the workers' messages go through serves; whether it does in time."""

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from dts_core.states import LOSSES_MAX
 from tools.campaign_faults import Faults
-from tools.campaign_load import ENDS, FINAL_STATES, Load
+from tools.campaign_load import ENDS, Load
 from tools.campaign_recovery import Mark
-from tools.campaign_stack import Row, Stack, Stored
+from tools.campaign_stack import FINAL_STATES, Row, Stack, Stored
 
 
 class Verdict(NamedTuple):
