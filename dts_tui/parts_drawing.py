@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from dts_core.plain import glyphs, words
 from dts_core.plain.cells import cells, pad
+from dts_core.text import clean
 from dts_core.views import PartView, StatusView
 from dts_tui.draw import Line, fit, rule
 
@@ -58,7 +59,7 @@ def part_line(part: PartView, name: int) -> Line:
     line: Line = [
         (f"  {look.glyph} ", look.style),
         (pad(_name(part), name) + "  ", "text"),
-        (part.words, style),
+        (clean(part.words, 400), style),
     ]
     if part.pid:
         line.append((f"  pid {part.pid}", "faint"))
@@ -66,4 +67,4 @@ def part_line(part: PartView, name: int) -> Line:
 
 
 def _name(part: PartView) -> str:
-    return f"{part.name} {part.host}" if part.host else part.name
+    return clean(f"{part.name} {part.host}".rstrip(), 120)

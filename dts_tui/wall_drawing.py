@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from dts_core.model import Alarm, JobCounts
 from dts_core.plain import glyphs, words
+from dts_core.plain import queues as plain
 from dts_core.plain.cells import cells, cut, pad
 from dts_core.plain.figures import counts_line, lasted
 from dts_core.views import JobView, QueueView
@@ -202,17 +203,17 @@ def _queues(scene: Scene, width: int, height: int) -> tuple[Line, list[Line]]:
 
 def _queue_line(queue: QueueView, name: int, *, oldest: bool) -> Line:
     ready = "warn" if queue.ready and not queue.consumers else "strong" if queue.ready else "dim"
-    age = words.age(queue.oldest_seconds) if queue.ready else words.ABSENT
+    age = "paused" if queue.paused else plain.oldest(queue)
     return [
-        _queue_name(queue, name),
+        _queue_name(queue, name, marked=queue.paused and not oldest),
         (pad(words.short_count(queue.ready), 8, "right"), ready),
         (pad(words.short_count(queue.unacked), 8, "right"), "busy" if queue.unacked else "dim"),
-        (pad(age, 8, "right") if oldest else "", "dim"),
+        (pad(age, 8, "right") if oldest else "", "warn" if queue.paused else "dim"),
     ]
 
 
-def _queue_name(queue: QueueView, width: int) -> tuple[str, str]:
-    if queue.paused:
+def _queue_name(queue: QueueView, width: int, *, marked: bool) -> tuple[str, str]:
+    if marked:
         return pad(cut(queue.name, max(width - 9, 4)) + " (paused)", width), "warn"
     return pad(queue.name, width), "text" if queue.ready or queue.unacked else "dim"
 

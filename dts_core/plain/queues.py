@@ -28,8 +28,8 @@ def state(queue: QueueView, now: datetime) -> str:
     """Whether it hands out, and if not, why."""
     if queue.paused:
         by = f" by {queue.paused_by}" if queue.paused_by else ""
-        since = f" {words.since(queue.paused_at, now)} ago" if queue.paused_at else ""
-        return f"paused{by}{since}"
+        since = f" {words.since(queue.paused_at, now)}" if queue.paused_at else ""
+        return f"paused{since}{by}"
     if queue.ready and not queue.consumers:
         return "nobody takes"
     return "open"

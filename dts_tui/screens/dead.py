@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from dts_core.plain import queues as plain
 from dts_core.plain import words
+from dts_core.text import clean, clean_lines
 from dts_core.views import DeadLetterDetail, DeadLetterList, DeadLetterView
 from dts_tui.actions import subject_of_jobs
 from dts_tui.draw import Line, wrap
@@ -131,7 +132,7 @@ class DeadLetters(WorldList[DeadLetterView]):
             Column("number", lambda d, w: (str(d.seq), "strong"), 8, align="right", keep=9),
             Column(
                 "queue",
-                lambda d, w: (d.queue, "text"),
+                lambda d, w: (clean(d.queue), "text"),
                 12,
                 grow=1,
                 most=30,
@@ -141,14 +142,16 @@ class DeadLetters(WorldList[DeadLetterView]):
             Column("died", self._died, 8, align="right", keep=8),
             Column(
                 "type",
-                lambda d, w: (d.type, "dim"),
+                lambda d, w: (clean(d.type), "dim"),
                 10,
                 grow=1,
                 most=16,
                 keep=4,
                 sort=lambda d: d.type,
             ),
-            Column("message", lambda d, w: (d.message_id, "dim"), 12, grow=1, most=28, keep=3),
+            Column(
+                "message", lambda d, w: (clean(d.message_id), "dim"), 12, grow=1, most=28, keep=3
+            ),
             Column(
                 "size",
                 lambda d, w: (words.size(d.size), "dim"),
@@ -157,7 +160,7 @@ class DeadLetters(WorldList[DeadLetterView]):
                 keep=5,
                 sort=lambda d: -d.size,
             ),
-            Column("reason", lambda d, w: (d.reason, "bad"), 20, grow=5, keep=9),
+            Column("reason", lambda d, w: (clean(d.reason), "bad"), 20, grow=5, keep=9),
         ]
 
     def _died(self, letter: DeadLetterView, width: int) -> tuple[str, str]:
@@ -216,9 +219,9 @@ class DeadLetters(WorldList[DeadLetterView]):
 
 def letter_lines(letter: DeadLetterDetail, width: int) -> list[Line]:
     """A dead letter's facts and its body, folded."""
-    facts = [(name, value, "text") for name, value in plain.dead_facts(letter)]
+    facts = [(clean(name, 60), clean(value), "text") for name, value in plain.dead_facts(letter)]
     out = [*pairs(facts, width), []]
-    out += [[(text, "text")] for text in wrap(letter.body, width)[:BODY_LINES]]
+    out += [[(text, "text")] for text in wrap(clean_lines(letter.body), width)[:BODY_LINES]]
     if letter.truncated:
         out.append([(f"… of {words.size(letter.size)}", "dim")])
     return out

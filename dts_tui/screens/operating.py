@@ -85,7 +85,7 @@ def ask_drain(view: View, host: Host | None) -> None:
 def letter_name(letter: DeadLetterView) -> str:
     """One dead letter in a line."""
     said = " ".join(filter(None, (letter.type, letter.message_id)))
-    return f"{letter.seq}  {letter.queue}  {said}  {letter.reason}"
+    return clean(f"{letter.seq}  {letter.queue}  {said}  {letter.reason}", 200)
 
 
 def ask_send_again(view: View, letters: Sequence[DeadLetterView]) -> None:

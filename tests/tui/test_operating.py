@@ -29,7 +29,10 @@ async def test_a_queue_is_paused_and_resumed(
         await drive.lacks("Pause the queue")
         assert not sent(server, "/queues/jobs.default/pause")
         await drive.keys("P", "y")
-        await drive.shows("paused by ad", "jobs.default is paused")
+        await drive.shows("paused ", "jobs.default is paused")
+        await drive.keys("1")
+        await drive.shows("paused")
+        await drive.keys("7")
         await drive.keys("P")
         await drive.shows("Let this queue hand out jobs again?", "Resume the queue")
         await drive.keys("y")
@@ -194,7 +197,7 @@ async def test_a_refusal_is_shown(opened: Opener, server: FakeServer) -> None:
         await drive.shows("jobs.default")
         await drive.keys("P", "y")
         await drive.shows("somebody else was faster")
-        assert "paused by" not in drive.screen()
+        assert "paused" not in drive.screen()
 
 
 @pytest.mark.parametrize("payload", PAYLOADS[:-2])
@@ -223,6 +226,9 @@ async def test_hostile_dead_letters_and_queues_stay_text(
         await drive.shows("dead letter 1", "reason")
         text = drive.screen()
         assert not set(text) & set("\x1b\x07\x08\x9b\x9d\x00\x7f\r\u202e\u200b\ufeff")
+        framed = [line for line in text.split("\n") if line.strip().startswith("│")]
+        assert framed
+        assert all(line.rstrip().endswith("│") for line in framed)
         await drive.keys("escape", "D")
         await drive.shows("type 1 to confirm")
 
