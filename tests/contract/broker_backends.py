@@ -3,22 +3,54 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from dts_core.brokers.base import Broker
 from dts_core.brokers.embedded import EmbeddedBroker, Link
 from dts_core.brokers.link import LinkBroker
 from dts_core.brokers.link_server import LinkServer
 from dts_core.schema import MIGRATIONS, SCHEMA
+from dts_core.settings import RabbitSettings
 from dts_core.sqlite import Database, prepare
+from tests.contract.rabbitmq_backends import rabbit_backend
 from tests.support.desk import MemoryDesk
+from tests.support.rabbitmq import RabbitNode
+
+
+class Promises(msgspec.Struct, frozen=True):
+    """Where the engines differ in what they promise."""
+
+    strict_priorities: bool = True
+    """Ten, each before the lower ones; otherwise three bands on queues of jobs: 0, 1 to 4, 5 to 9."""
+    poison_deliveries: int = 20
+    """How often a message is handed over that always comes back; 0: without an end."""
+    sees_all: bool = True
+    """Figures are of the whole broker: what others hold, what was dropped, how old the oldest is. Otherwise RabbitMQ
+    tells what is ready and who consumes, and the rest is what this process did."""
+    takes_back_questions: bool = True
+    """A question whose asker has gone is taken back at once; otherwise it lapses after a while."""
+    vouches_for: str = ""
+    """The user that deliveries name."""
+
+    def seen(self, figure: int) -> int:
+        """A figure of others' doings, as this engine tells it."""
+        return figure if self.sees_all else 0
+
+
+RABBIT = Promises(sees_all=False, takes_back_questions=False, vouches_for="guest")
+QUORUM = msgspec.structs.replace(RABBIT, strict_priorities=False, poison_deliveries=21)
+CLASSIC = msgspec.structs.replace(RABBIT, poison_deliveries=0)
 
 
 class Backend(Protocol):
     """One broker under test."""
 
     desk: MemoryDesk
+    promises: Promises
 
     async def side(self, host: str = "a", worker: str = "") -> Broker:
         """A consumer side of its own, connected; closed with the backend."""
@@ -73,6 +105,8 @@ class Owner:
 class Direct:
     """The embedded broker in this process."""
 
+    promises = Promises()
+
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
         self.desk = owner.desk
@@ -117,6 +151,8 @@ class Road:
 class OverLink:
     """The same through a link each."""
 
+    promises = Promises()
+
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
         self.desk = owner.desk
@@ -148,8 +184,12 @@ class OverLink:
         self._sides.clear()
 
 
+FindRabbit = Callable[[], RabbitNode]
+"""Starts the node when it is the first time, or skips the test."""
+
+
 @asynccontextmanager
-async def direct(folder: Path) -> AsyncIterator[Backend]:
+async def direct(folder: Path, find: FindRabbit) -> AsyncIterator[Backend]:
     owner = Owner(folder)
     await owner.open()
     try:
@@ -159,7 +199,7 @@ async def direct(folder: Path) -> AsyncIterator[Backend]:
 
 
 @asynccontextmanager
-async def over_link(folder: Path) -> AsyncIterator[Backend]:
+async def over_link(folder: Path, find: FindRabbit) -> AsyncIterator[Backend]:
     owner = Owner(folder)
     await owner.open()
     backend = OverLink(owner)
@@ -170,7 +210,21 @@ async def over_link(folder: Path) -> AsyncIterator[Backend]:
         await owner.close()
 
 
-BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Backend]]] = {
-    "embedded": direct,
-    "link": over_link,
+@asynccontextmanager
+async def over_amqp(
+    folder: Path, find: FindRabbit, *, promises: Promises, **settings: Any
+) -> AsyncIterator[Backend]:
+    async with rabbit_backend(find(), RabbitSettings(**settings)) as backend:
+        backend.promises = promises
+        yield backend
+
+
+Opener = Callable[[Path, FindRabbit], AbstractAsyncContextManager[Backend]]
+EMBEDDED: dict[str, Opener] = {"embedded": direct, "link": over_link}
+"""Those that claim by themselves."""
+BACKENDS: dict[str, Opener] = {
+    **EMBEDDED,
+    "rabbitmq": partial(over_amqp, promises=QUORUM),
+    "rabbitmq-classic": partial(over_amqp, promises=CLASSIC, kinds={"*": "classic"}),
+    "rabbitmq-framing": partial(over_amqp, promises=QUORUM, plane="framing"),
 }

@@ -1,12 +1,25 @@
 """Queues of jobs: every delivery stands on a claim, granted while it is handed over."""
 
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
 from dts_core.brokers.base import Broker, QueueSpec
 from dts_core.testing import wait_until
-from tests.contract.broker_backends import Backend
+from tests.contract.broker_backends import EMBEDDED, Backend
 from tests.support.taking import Taker, outgoing, until_stands
 
 JOBS = QueueSpec("jobs.default", claimed=True)
 NAMES = [f"j{number:02}" for number in range(8)]
+
+
+@pytest.fixture(params=EMBEDDED)
+async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
+    """Those that claim by themselves; a broker that does not is wrapped (dts_core.brokers.claiming)."""
+    async with EMBEDDED[request.param](tmp_path, partial(request.getfixturevalue, "rabbit")) as it:
+        yield it
 
 
 async def ready(backend: Backend, ids: list[str], *, worker: str = "w1") -> Broker:

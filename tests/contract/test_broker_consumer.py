@@ -66,8 +66,13 @@ async def work_queue(backend: Backend) -> Broker:
     return side
 
 
-async def dead(side: Broker) -> dict[str, str]:
-    """Message id -> reason of every dead letter."""
+async def dead(side: Broker, count: int) -> dict[str, str]:
+    """Message id -> reason of every dead letter, once there are so many."""
+
+    async def are_dead() -> bool:
+        return len(await side.dead_letters()) >= count
+
+    await wait_until(are_dead, what=f"{count} dead letters")
     return {letter.message.message_id: letter.reason for letter in await side.dead_letters()}
 
 
@@ -111,9 +116,9 @@ async def test_errors_are_dead_letters_with_their_reason(backend: Backend) -> No
 
     consumer = Recorder(side, work)
     async with running(consumer):
+        await wait_until(lambda: (consumer.counters["done"], consumer.counters["dead"]) == (1, 1))
         await until_stands(side, "work", 0)
-        await wait_until(lambda: consumer.counters["dead"] == 1)
-    assert await dead(side) == {"bad": "ValueError: no \\x1b[2J luck"}
+    assert await dead(side, 1) == {"bad": "ValueError: no \\x1b[2J luck"}
     assert consumer.counters["done"] == 1
 
 
@@ -134,10 +139,10 @@ async def test_undecodable_bodies_are_dead_letters(backend: Backend) -> None:
     await side.publish([*outgoing("work", ["rubbish"]), good])
     consumer = Typed(side)
     async with running(consumer):
-        await until_stands(side, "work", 0)
         await wait_until(lambda: consumer.counters["dead"] == consumer.counters["done"] == 1)
+        await until_stands(side, "work", 0)
     assert consumer.got == [progress]
-    assert list(await dead(side)) == ["rubbish"]
+    assert list(await dead(side, 1)) == ["rubbish"]
 
 
 async def test_outages_bury_nothing(backend: Backend) -> None:
@@ -153,10 +158,11 @@ async def test_outages_bury_nothing(backend: Backend) -> None:
 
     consumer = Recorder(side, work)
     async with running(consumer):
+        await wait_until(lambda: consumer.counters["done"] == 2)
         await until_stands(side, "work", 0)
     assert sorted(consumer.seen) == ["a", "a", "a", "b"]
     assert consumer.counters["retried"] == 2
-    assert await dead(side) == {}
+    assert await dead(side, 0) == {}
     assert not consumer.counters["returned"]
 
 
@@ -173,6 +179,7 @@ async def test_handed_back_messages_come_again(backend: Backend) -> None:
 
     consumer = Recorder(side, work, prefetch=1)
     async with running(consumer):
+        await wait_until(lambda: consumer.counters["done"] == 2)
         await until_stands(side, "work", 0)
     assert consumer.seen == ["a", "a", "b"]
     assert consumer.counters["returned"] == 1
@@ -181,7 +188,7 @@ async def test_handed_back_messages_come_again(backend: Backend) -> None:
 async def test_stopping_returns_what_is_not_begun_and_ends_what_is(backend: Backend) -> None:
     """On cancel what is worked on may end and is acked; the rest is ready for others at once."""
     side = await work_queue(backend)
-    other = await backend.side()
+    other = await work_queue(backend)
     await side.publish(outgoing("work", NAMES[:6]))
     gate = asyncio.Event()
 
@@ -195,7 +202,7 @@ async def test_stopping_returns_what_is_not_begun_and_ends_what_is(backend: Back
     task = asyncio.ensure_future(consumer.run())
     await wait_until(lambda: len(consumer.seen) == 2)
     task.cancel()
-    await until_stands(other, "work", 4, 2)
+    await until_stands(other, "work", 4, backend.promises.seen(2))
     gate.set()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -228,8 +235,9 @@ async def test_one_bad_message_does_not_bury_its_batch(backend: Backend) -> None
 
     consumer = Batcher(side, work, batch=6)
     async with running(consumer):
+        await wait_until(lambda: consumer.counters["done"] == 5)
         await until_stands(side, "work", 0)
-    assert list(await dead(side)) == ["m03"]
+    assert list(await dead(side, 1)) == ["m03"]
     assert consumer.counters["done"] == 5
 
 
