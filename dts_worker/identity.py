@@ -1,34 +1,16 @@
 """What this worker is called, and where it keeps its files."""
 
 import os
-import platform
-import re
 import secrets
 import shutil
 import tempfile
 from pathlib import Path
 
 from dts_core.errors import ConfigError
-from dts_core.names import is_host
+from dts_core.hosting.hostname import host_name
 from dts_core.text import one_line
 
-
-def host_name(given: str = "") -> str:
-    """The name given, else the machine's own, made to fit.
-
-    Raises:
-        ConfigError: The name given is no name of a host.
-    """
-    if given:
-        if not is_host(given):
-            raise ConfigError(
-                f"{one_line(given)!r} is no name of a host.",
-                key="worker.host",
-                advice="Use letters, digits, dots, dashes and underscores.",
-            )
-        return given
-    own = re.sub(r"[^A-Za-z0-9._-]", "-", platform.node())[:253].strip("._-")
-    return own if is_host(own) else "localhost"
+__all__ = ["data_folder", "host_name", "worker_name", "working_folder"]
 
 
 def worker_name(host: str) -> str:

@@ -71,7 +71,7 @@ def grant(
     granted = _granted(host, queues, control, settings)
     api = None
     if management is not None:
-        api = _management(management, management_user, settings.tls.ca_file)
+        api = management_of(management, management_user, settings.tls.ca_file)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = keep_password(out.absolute(), granted, settings.url, rotate=rotate)
     if api is not None:
@@ -119,7 +119,8 @@ def _granted(
     return Grant(user_of(host), vhost, worker_permissions(host, wanted, settings.mq))
 
 
-def _management(url: str, user: str, ca_file: str) -> Any:
+def management_of(url: str, user: str, ca_file: str) -> Any:
+    """RabbitMQ's management API for this user, whose password is asked for or taken from the environment."""
     from dts_core.hosting.management import Management
 
     password = os.environ.get(PASSWORD_VARIABLE) or click.prompt(

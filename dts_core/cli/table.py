@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "login": (f"{_CLI}.client_login:login", "Log in to a server."),
     "logout": (f"{_CLI}.client_login:logout", "End a login."),
     "server": (f"{_CLI}.server:server", "Server with engine and daemons, from a file."),
+    "doctor": (f"{_CLI}.doctor:doctor", "Look at what a part needs, and say what to do."),
     "broker": (f"{_CLI}.broker:broker", "RabbitMQ's users: what each host may do."),
     "daemon": (f"{_CLI}.daemon:daemon", "Daemons alone, beside a distributed engine."),
 }
