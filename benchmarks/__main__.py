@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -63,6 +64,7 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="fewer jobs: does it run at all?")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
     figures: dict[str, Any] = {}
     for part in asked.parts or PARTS:
         print(f"\n{part}: {PARTS[part]}", flush=True)

@@ -10,6 +10,7 @@ Exit status 1 when something grows, or a job is not finished at the end.
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -188,6 +189,7 @@ def servers(plan: Plan, folder: Path) -> Iterator[tuple[str, str, RabbitNode | N
 def main() -> int:
     """Run what the environment asks for."""
     plan = Plan.from_environment()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
     print(f"soak: {plan.jobs:,} jobs in {plan.minutes:g} min on {plan.engine}", flush=True)
     with tempfile.TemporaryDirectory(prefix="dts-soak-") as name:
         folder = Path(name)

@@ -1,9 +1,6 @@
-"""The figures of a run as a table for people and as a plot: `python -m benchmarks.peers.page FILE.json PLOT.svg`."""
+"""The figures of a run as a table for people and as a plot; `python -m benchmarks.pages` writes them into the pages."""
 
-import json
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 Figures = dict[str, Any]
@@ -98,14 +95,3 @@ def _panel(heading: str, rates: dict[str, float], top: int, ours: Sequence[str])
             f'<text x="{LEFT + wide + 4:.1f}" y="{y + 13}">{value:,.0f}</text>',
         ]
     return parts
-
-
-def main() -> None:
-    """Print the table of a run and write its plot."""
-    figures = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-    print(table(figures))
-    Path(sys.argv[2]).write_text(plot(figures), "utf-8")
-
-
-if __name__ == "__main__":
-    main()

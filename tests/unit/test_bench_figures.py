@@ -3,7 +3,10 @@
 import random
 from typing import Any
 
+import pytest
+
 from benchmarks.figures import medians, percentile, slope, spread
+from benchmarks.pages import DOCS, put
 from benchmarks.peers.page import plot, table
 from benchmarks.peers.suite import beside_best_peer, report
 from tools.soak_verdict import Sample, judge
@@ -96,3 +99,18 @@ def test_what_keeps_growing_is_not_flat() -> None:
     rss = [50 + at * 0.05 + chance.uniform(-1, 1) for at in range(300)]
     verdicts = judge(soaked(rss, [30 + at // 20 for at in range(300)]))
     assert {each.what for each in verdicts if not each.is_flat} == {"rss", "pss", "files"}
+
+
+def test_figures_go_between_their_marks() -> None:
+    """Only what stands between the marks is replaced, and a page without them is left alone."""
+    assert put("a\n<!-- x -->\nold\n<!-- /x -->\nb", "x", "new") == (
+        "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
+    )
+    with pytest.raises(ValueError, match="no <!-- x -->"):
+        put("<!-- /x --> <!-- y -->", "x", "new")
+
+
+@pytest.mark.parametrize(("name", "page"), [("peers", "performance.md"), ("scale", "scale.md")])
+def test_the_pages_have_their_marks(name: str, page: str) -> None:
+    """The figures of a run find their place."""
+    assert "figures" in put((DOCS / page).read_text("utf-8"), name, "figures")
