@@ -1,0 +1,155 @@
+"""RabbitMQ without a server: what may be acked together, when a publication counts, how long anything is waited for."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from pamqp import commands
+from pamqp.header import ContentHeader
+
+from dts_core.brokers.base import Message
+from dts_core.brokers.rabbitmq.acks import AckBook
+from dts_core.brokers.rabbitmq.aiopika_plane import AioPikaPlane
+from dts_core.brokers.rabbitmq.deadlines import answered
+from dts_core.brokers.rabbitmq.publishing import Parcel, Publisher
+from dts_core.errors import BrokerUnavailable, QueueNotFound
+from dts_core.testing import wait_until
+
+
+class Channel:
+    """Takes whatever is sent and says nothing by itself."""
+
+    def pack(self, *frames: Any) -> bytes:
+        return b""
+
+    def pack_content(self, head: bytes, properties: Any, body: bytes) -> bytes:
+        return body
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.sleep(0)
+
+
+class Connection:
+    """Is never blocked."""
+
+    async def ready(self) -> None:
+        return
+
+
+@pytest.fixture
+async def plane() -> AioPikaPlane:
+    found = AioPikaPlane(Connection(), 1.0)
+    found._channel = Channel()  # type: ignore[assignment]
+    return found
+
+
+def _publish(plane: AioPikaPlane, name: str) -> "asyncio.Future[None]":
+    message = Message(b"body", message_id=name)
+    return plane.publish("", "queue", message, persistent=True, mandatory=True)
+
+
+def _parcel(name: str) -> Parcel:
+    return Parcel("", "queue", Message(b"body", message_id=name), True, True)
+
+
+def _return(name: str) -> tuple[commands.Basic.Return, ContentHeader]:
+    properties = commands.Basic.Properties(message_id=name)
+    return commands.Basic.Return(312, "NO_ROUTE", "", "queue"), ContentHeader(properties=properties)
+
+
+def test_an_ack_never_covers_what_is_still_out() -> None:
+    """Whatever the order in which deliveries are done, each ack ends done ones alone, and each of them once."""
+    chance = random.Random(5)
+    for _ in range(200):
+        book: AckBook[str] = AckBook()
+        out = set(range(1, 20))
+        for tag in sorted(out):
+            book.add(tag, "owner")
+        acked: set[int] = set()
+        order = sorted(out, key=lambda _: chance.random())
+        while order:
+            done = {order.pop() for _ in range(min(len(order), chance.randint(1, 4)))}
+            for tag in done:
+                assert book.end(tag) == "owner"
+            ended: set[int] = set()
+            for tag, multiple in book.acks():
+                ended |= {each for each in out if each <= tag} if multiple else {tag}
+            assert ended == done
+            out -= ended
+            acked |= ended
+        assert acked == set(range(1, 20))
+
+
+async def test_a_publication_counts_with_its_confirm_alone(plane: AioPikaPlane) -> None:
+    """In whatever order the broker confirms; a number confirms no other, `multiple` all before it."""
+    sent = [_publish(plane, f"m{number}") for number in range(5)]
+    await asyncio.sleep(0)
+    assert not any(future.done() for future in sent)
+    plane.confirmed(3, multiple=False, is_taken=True)
+    assert [future.done() for future in sent] == [False, False, True, False, False]
+    plane.confirmed(4, multiple=True, is_taken=True)
+    assert [future.done() for future in sent] == [True, True, True, True, False]
+    plane.confirmed(5, multiple=False, is_taken=False)
+    with pytest.raises(BrokerUnavailable):
+        await sent[4]
+
+
+async def test_a_publication_that_no_queue_took_is_an_error(plane: AioPikaPlane) -> None:
+    """Its confirm follows, and changes nothing."""
+    lost, taken = _publish(plane, "lost"), _publish(plane, "taken")
+    plane.returned(*_return("lost"))
+    plane.confirmed(2, multiple=True, is_taken=True)
+    with pytest.raises(QueueNotFound):
+        await lost
+    await taken
+
+
+async def test_a_lost_channel_ends_every_wait(plane: AioPikaPlane) -> None:
+    """The outcome is unknown, and is said to be."""
+    future = _publish(plane, "m")
+    plane._end("the channel was lost.")
+    with pytest.raises(BrokerUnavailable, match="unknown"):
+        await future
+
+
+async def test_a_confirm_is_waited_for_no_longer_than_its_deadline(plane: AioPikaPlane) -> None:
+    """A broker that says nothing more is doubted."""
+    doubts: list[str] = []
+    publisher = Publisher(window=10, deadline_seconds=0.05, in_doubt=doubts.append)
+    publisher.use(plane)
+    async with asyncio.timeout(5):
+        with pytest.raises(BrokerUnavailable, match="did not confirm"):
+            await publisher.publish([_parcel("m")])
+    assert doubts
+
+
+async def test_without_a_connection_a_publisher_gives_up_in_time() -> None:
+    """It would wait for ever for one to come."""
+    publisher = Publisher(window=10, deadline_seconds=0.05, in_doubt=lambda reason: None)
+    async with asyncio.timeout(5):
+        with pytest.raises(BrokerUnavailable):
+            await publisher.publish([_parcel("m")])
+
+
+async def test_a_publisher_returns_after_the_last_confirm(plane: AioPikaPlane) -> None:
+    """Not with the first, and with the error of any."""
+    publisher = Publisher(window=10, deadline_seconds=5, in_doubt=lambda reason: None)
+    publisher.use(plane)
+    task = asyncio.create_task(publisher.publish([_parcel("a"), _parcel("b")]))
+    await wait_until(lambda: len(plane._open) == 2)
+    plane.confirmed(2, multiple=False, is_taken=True)
+    await asyncio.sleep(0)
+    assert not task.done()
+    plane.returned(*_return("a"))
+    plane.confirmed(1, multiple=False, is_taken=True)
+    with pytest.raises(QueueNotFound):
+        await task
+
+
+async def test_any_answer_of_the_broker_has_a_deadline() -> None:
+    """What the driver would wait for without end."""
+    async with asyncio.timeout(5):
+        with pytest.raises(BrokerUnavailable, match="no answer"):
+            async with answered("asking", 0.02):
+                await asyncio.Event().wait()
