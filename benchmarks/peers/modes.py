@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.figures import percentile
 from benchmarks.peers.subject import Subject
-from benchmarks.processes import CpuMark, Family
+from benchmarks.processes import CpuMark, Family, pss
 
 POLL_SECONDS = 0.02
 START_SECONDS = 30.0
@@ -87,7 +87,10 @@ async def idle(subject: Subject) -> dict[str, float]:
     used, started = worker.cpu_seconds(), time.perf_counter()
     await asyncio.sleep(IDLE_SECONDS)
     share = (worker.cpu_seconds() - used) / (time.perf_counter() - started)
+    head, *children = worker.members()
     return {
+        "head_rss_mib": head.memory_info().rss / MIB,
+        "largest_child_pss_mib": max((pss(each) for each in children), default=0) / MIB,
         "rss_mib": worker.rss() / MIB,
         "pss_mib": worker.pss() / MIB,
         "processes": float(len(worker.members())),

@@ -33,8 +33,10 @@ def cpu(told: Figures) -> str:
 
 
 def memory(told: Figures) -> str:
-    """The worker with its children."""
-    return f"{told['idle']['pss_mib']:.0f} / {told['burn_down']['busy_pss_mib']:.0f}"
+    """The worker with its children; then its own process, and the largest child."""
+    idle = told["idle"]
+    whole = f"{idle['pss_mib']:.0f} / {told['burn_down']['busy_pss_mib']:.0f}"
+    return f"{whole} ({idle['head_rss_mib']:.0f}, {idle['largest_child_pss_mib']:.0f})"
 
 
 COLUMNS: Sequence[tuple[str, Callable[[Figures], str]]] = (
@@ -45,7 +47,7 @@ COLUMNS: Sequence[tuple[str, Callable[[Figures], str]]] = (
     ("10 ms I/O/s", lambda told: rate(told, "io_10_ms")),
     ("one, ms p50 / p99", lambda told: latency(told["one_at_a_time"])),
     ("CPU µs: client / worker / broker / store", lambda told: cpu(told["sustained"])),
-    ("worker MiB PSS idle / busy", memory),
+    ("worker MiB PSS idle / busy (own process RSS, largest child PSS)", memory),
     ("results", lambda told: str(told["results"])),
 )
 

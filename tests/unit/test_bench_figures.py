@@ -21,7 +21,7 @@ def figures(rate: float, results: str = "redis") -> dict[str, Any]:
         "results": results,
         **{mode: {"per_second": rate, "worker_us": 5.0} for mode in modes},
         "burn_down": {"per_second": rate, "busy_pss_mib": 40.0},
-        "idle": {"pss_mib": 30.0},
+        "idle": {"pss_mib": 30.0, "head_rss_mib": 20.0, "largest_child_pss_mib": 9.0},
         "one_at_a_time": {"p50_ms": 1.0, "p99_ms": 2.0},
     }
 
