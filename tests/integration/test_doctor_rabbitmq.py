@@ -1,44 +1,31 @@
 """What the doctor and the grants are worth: on a real RabbitMQ, with the very users that they make."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import aiormq
 import pytest
-from click.testing import CliRunner
 from pamqp.commands import Basic
 
 from dts_core.brokers.rabbitmq.checkup import check_rabbitmq
 from dts_core.brokers.rabbitmq.permissions import CONTROL_USER, user_of
 from dts_core.brokers.rabbitmq.topology import DLX, EXCHANGES, UP
-from dts_core.cli.broker import broker
 from dts_core.doctor.findings import Finding, Level
 from dts_core.doctor.management import check_management
 from dts_core.hosting.management import Management
 from dts_core.settings import BrokerSettings, LinkSettings, RabbitSettings
+from tests.support.grants import Grants
 from tests.support.processes import eventually
 from tests.support.rabbitmq import RabbitNode, vhost_of
 
 
 @pytest.fixture
-def url(rabbit: RabbitNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(rabbit: RabbitNode) -> Iterator[str]:
     """The administrator's URL of an empty virtual host."""
-    monkeypatch.setenv("DTS_MANAGEMENT_PASSWORD", rabbit.password)
     made = rabbit.vhost()
     yield made
     rabbit.drop(made)
-
-
-def grant(rabbit: RabbitNode, url: str, folder: Path, *who: str) -> str:
-    """Make a user by the command; the URL that it wrote."""
-    options = ["--url", url, "--out", str(folder), "--management", rabbit.api]
-    options += ["--management-user", rabbit.user, "--json"]
-    done = CliRunner().invoke(broker, ["grant", *who, *options], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    line = Path(json.loads(done.output)["env"]).read_text().strip()
-    return line.partition("=")[2]
 
 
 async def prepare(url: str) -> None:
@@ -59,8 +46,8 @@ async def test_granted_users_may_what_they_need_and_nothing_else(
     rabbit: RabbitNode, url: str, tmp_path: Path
 ) -> None:
     """The doctor finds nothing wrong with the users that the grant makes, and tells what was looked at."""
-    control = grant(rabbit, url, tmp_path, "--control")
-    worker = grant(rabbit, url, tmp_path, "--host", "node.7", "--queue", "default")
+    control = Grants(rabbit, url, tmp_path).control()
+    worker = Grants(rabbit, url, tmp_path).worker("node.7", "default")
     await prepare(control)
     found = await check_rabbitmq(BrokerSettings(url=control))
     assert bad(found) == []
@@ -176,7 +163,7 @@ async def test_user_id_of_another_is_refused_by_the_broker(
     rabbit: RabbitNode, url: str, tmp_path: Path
 ) -> None:
     """What the permissions rest on: a host cannot sign as another one."""
-    worker = grant(rabbit, url, tmp_path, "--host", "n1")
+    worker = Grants(rabbit, url, tmp_path).worker("n1")
     await prepare(url)
     connection = aiormq.Connection(worker)
     await connection.connect()

@@ -111,7 +111,7 @@ class Distributed:
 
     def said(self) -> str:
         """What all of them printed."""
-        return "\n".join(f"--- {each.process.args}\n{each.said()}" for each in self.running)
+        return "\n".join(f"--- {each.output.name}\n{each.said()}" for each in self.running)
 
     # --- ending
 
