@@ -171,6 +171,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
     """Who, for a cancel."""
     reason: str = ""
+    losses: int = 0
+    """For BURY: only of a job that was lost so often."""
     charge: bool = True
     """For CLAIM: attempt + 1. False when the job comes back uncharged."""
 

@@ -216,11 +216,13 @@ def loss(job: str, epoch: int, now: datetime, reason: str) -> Transition:
 
 
 def burial(job: str, epoch: int, now: datetime) -> Transition:
-    """The transition that follows the last loss; fenced by the epoch of that loss."""
+    """The transition that follows the last loss; fenced by the epoch of that loss, and refused when that was."""
     error = JobError(
         type="WorkerLost", message=f"its worker was lost {LOSSES_MAX} times while it ran"
     )
-    return Transition(id=job, event=JobEvent.BURY, epoch=epoch, at=now, error=error)
+    return Transition(
+        id=job, event=JobEvent.BURY, epoch=epoch, at=now, error=error, losses=LOSSES_MAX
+    )
 
 
 def undeliverable(job: str, reason: str, now: datetime, *, epoch: int = 0) -> Transition:

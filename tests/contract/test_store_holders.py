@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dts_core.states import FENCED, JobEvent, JobState
+from dts_core.states import FENCED, LOSSES_MAX, JobEvent, JobState
 from dts_core.stores.base import Store
 from tests.support.jobs import brief, job_in, move
 
@@ -34,3 +34,22 @@ async def test_a_report_of_the_holder_counts(store: Store, event: JobEvent) -> N
         await store.insert_jobs([job])
         [outcome] = await store.apply([move(job, event, epoch=1, **sender)])
         assert outcome.applied
+
+
+async def test_a_burial_that_follows_a_refused_loss_is_refused(store: Store) -> None:
+    """Given back in between: nothing was lost a last time, and the job lives."""
+    job = job_in(JobState.RUNNING, losses=LOSSES_MAX - 1)
+    await store.insert_jobs([job])
+    await store.apply([move(job, JobEvent.GIVE_BACK, epoch=1)])
+    last = [move(job, JobEvent.LOSE, epoch=1), move(job, JobEvent.BURY, epoch=1, losses=LOSSES_MAX)]
+    outcomes = await store.apply(last)
+    assert [brief(outcome) for outcome in outcomes] == [(False, "queued", 1)] * 2
+
+
+async def test_a_burial_follows_the_last_loss_in_the_same_write(store: Store) -> None:
+    """No moment in between."""
+    job = job_in(JobState.RUNNING, losses=LOSSES_MAX - 1)
+    await store.insert_jobs([job])
+    last = [move(job, JobEvent.LOSE, epoch=1), move(job, JobEvent.BURY, epoch=1, losses=LOSSES_MAX)]
+    outcomes = await store.apply(last)
+    assert [brief(outcome) for outcome in outcomes] == [(True, "queued", 1), (True, "dead", 1)]

@@ -171,6 +171,8 @@ def _allowed(transition: Transition, row: Row, at: int) -> bool:
     event = transition.event
     if event is JobEvent.CLAIM:
         return row.expires is None or row.expires > at
+    if event is JobEvent.BURY and row.losses < transition.losses:
+        return False
     if event in _FENCED or (event is JobEvent.BURY and transition.epoch):
         return (
             transition.epoch == row.epoch

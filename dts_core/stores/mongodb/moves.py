@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from dts_core.model import Attempt, Outcome, Transition
+from dts_core.model import Attempt, JobError, Outcome, Transition
 from dts_core.names import new_id
 from dts_core.states import FENCED, TRANSITIONS, JobEvent, JobState
 from dts_core.stores.chunks import WHOLE, not_whole
@@ -15,6 +15,8 @@ from dts_core.stores.mongodb.jobdocs import WAITING
 
 ATTEMPTS_MAX: Final = 100
 """Of the attempts of one job the newest are kept."""
+TRACEBACK_MAX: Final = 16_000
+"""Of an attempt's traceback the end is kept, in characters: all attempts of a job fit into its document."""
 TRAIL: Final = 8
 """Last positions that a job's document names, so that a writer finds out which of its writes landed."""
 PARKED: Final = 1 << 20
@@ -127,6 +129,8 @@ class Standing:
         if event is JobEvent.CLAIM:
             expires = self.now.get("expires")
             return expires is None or expires > at
+        if event is JobEvent.BURY and self.now["losses"] < transition.losses:
+            return False
         if event in FENCED or (event is JobEvent.BURY and transition.epoch):
             return (
                 transition.epoch == self.now["epoch"]
@@ -159,7 +163,7 @@ class Standing:
                 started_at=transition.started_at or maybe_instant(now.get("started")),
                 ended_at=transition.finished_at or transition.at,
                 outcome=outcome,
-                error=transition.error,
+                error=_shortened(transition.error),
             )
         )
 
@@ -176,6 +180,12 @@ class Standing:
             position,
             detail,
         )
+
+
+def _shortened(error: JobError | None) -> JobError | None:
+    if error is None or len(error.traceback) <= TRACEBACK_MAX:
+        return error
+    return msgspec.structs.replace(error, traceback=error.traceback[-TRACEBACK_MAX:])
 
 
 Change = Callable[[Transition, Standing, int], dict[str, Any]]
