@@ -152,6 +152,7 @@ class Asking:
     def _put_back(self, batch: list[Ask]) -> None:
         for ask in reversed(batch):
             ask.is_asked = False
+            _take_late(ask)
             if not ask.is_over:
                 self.waiting.appendleft(ask)
         for consumption in {ask.consumption for ask in batch}:
@@ -179,12 +180,14 @@ class Asking:
         if grant.epoch:
             # Perhaps it stands for this very worker, and its answer was lost.
             self._is_doubtful = True
-            if ask.stands_against == grant.epoch:
+            if ask.stands_against == grant.epoch and not ask.late:
                 # It lives without this message: when its lease ends there will be another one.
                 ask.consumption.finish(ask)
                 return
             ask.stands_against = grant.epoch
             ask.is_redelivered = False
+        if _take_late(ask):
+            ask.stands_against = 0
         seconds = min(max(grant.retry_after_seconds, PARK_MIN_SECONDS), PARK_MAX_SECONDS)
         ask.is_parked = True
         asyncio.get_running_loop().call_later(seconds * random.uniform(1.0, 1.1), self._unpark, ask)
@@ -236,3 +239,10 @@ class Asking:
                 consumption.adopt(ask, epoch)
                 return
         self.returns.add_unknown(job, epoch)
+
+
+def _take_late(ask: Ask) -> bool:
+    """Put what came meanwhile to the rest, to be asked about with it; whether there was anything."""
+    late, ask.late = ask.late, []
+    ask.tags += [delivery.tag for delivery in late]
+    return bool(late)

@@ -10,6 +10,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from dts_core import codec
 from dts_core.brokers.base import JOBS, Consumption, Delivery, OnDeliveries
 from dts_core.brokers.claiming.records import Ask, Claim
@@ -137,7 +139,7 @@ class ClaimedConsumption:
             if job in held:
                 self._bind(held[job], delivery)
             elif job in asked:
-                asked[job].tags.append(delivery.tag)
+                self._join(asked[job], delivery)
             elif not job or not self.is_open:
                 self._refuse(delivery)
             else:
@@ -148,17 +150,27 @@ class ClaimedConsumption:
                 waiting.append(ask)
         self._asking.wake()
 
+    def _join(self, ask: Ask, delivery: Delivery) -> None:
+        if ask.is_asked:
+            ask.late.append(delivery)
+        else:
+            ask.tags.append(delivery.tag)
+
     def lost(self) -> None:
         """The stream below is gone and every tag with it: what was unacked comes again, here or elsewhere."""
         for claim in [*self.held.values(), *self._live.values()]:
             claim.tags = []
         for ask in list(self.asked.values()):
             ask.tags = []
+            ask.late = []
             if not ask.is_asked:
                 self.drop(ask)
 
     def _bind(self, claim: Claim, delivery: Delivery) -> None:
         claim.tags = [*claim.tags, delivery.tag]
+        self._doubt(claim)
+
+    def _doubt(self, claim: Claim) -> None:
         claim.doubts += 1
         if claim.is_live:
             self._asking.doubt()
@@ -178,6 +190,8 @@ class ClaimedConsumption:
         claim = Claim(ask, epoch)
         job = ask.job
         self.held[job] = claim
+        for delivery in ask.late:
+            self._bind(claim, delivery)
         if not self.is_open:
             claim.is_live = False
             self._asking.returns.add(claim)
@@ -191,6 +205,7 @@ class ClaimedConsumption:
         """A claim was granted whose answer was lost."""
         delivery = self.granted(ask, epoch, _attempt(ask.delivery))
         if delivery is not None:
+            self._doubt(self.held[ask.job])  # its message may have come since the answer
             self.hand_over([delivery])
 
     def hand_over(self, deliveries: list[Delivery]) -> None:
@@ -202,6 +217,8 @@ class ClaimedConsumption:
         self.drop(ask)
         if self._inner is not None and ask.tags:
             self._inner.ack(ask.tags)
+        if ask.late:
+            self.arrived(ask.late)
 
     def drop(self, ask: Ask) -> None:
         """It is not asked about any more."""
@@ -284,8 +301,9 @@ class ClaimedConsumption:
 
     def _ask_again(self, claim: Claim) -> None:
         """A message whose claim is over: whoever holds the job now is in the right."""
-        if claim.job in self.asked:
-            self.asked[claim.job].tags += claim.tags
+        if (other := self.asked.get(claim.job)) is not None:
+            for tag in claim.tags:
+                self._join(other, msgspec.structs.replace(claim.delivery, tag=tag))
             return
         ask = self.asked[claim.job] = Ask(self, claim.delivery, claim.tags, self._monotonic())
         ask.is_redelivered = False

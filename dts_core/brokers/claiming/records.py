@@ -21,6 +21,7 @@ class Ask:
         "is_over",
         "is_parked",
         "is_redelivered",
+        "late",
         "since",
         "stands_against",
         "tags",
@@ -34,6 +35,8 @@ class Ask:
         self.tags = tags
         self.since = since
         """When it came, by the monotonic clock."""
+        self.late: list[Delivery] = []
+        """Messages that came while the question was on its way: the answer may be older than they are."""
         self.is_redelivered = delivery.redelivered
         """Asked for as a delivery whose former holder is gone."""
         self.is_asked = False
