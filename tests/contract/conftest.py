@@ -20,7 +20,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def empty_database(request: pytest.FixtureRequest) -> Callable[[], str]:
     """The URL of an empty database; the server is started by the first test that asks."""
-    return lambda: request.getfixturevalue("mongodb").empty()  # type: ignore[no-any-return]
+    return lambda: request.getfixturevalue("mongodb").empty()
 
 
 @pytest.fixture(params=STORES)

@@ -10,12 +10,13 @@ from pymongo.database import Database
 
 from dts_core.clock import Clock
 from dts_core.errors import ConfigError, StoreUnavailable
-from dts_core.model import LogQuery, LogRecord, Operation
+from dts_core.model import JobError, LogQuery, LogRecord, Operation
 from dts_core.settings import StoreSettings
 from dts_core.states import JobEvent, JobState
 from dts_core.stores.base import IdempotencyKey
 from dts_core.stores.mongodb import MongoStore, open_store
 from dts_core.stores.mongodb.indexes import INDEXES
+from dts_core.stores.mongodb.moves import ATTEMPTS_MAX, TRACEBACK_MAX
 from dts_core.testing import START, ManualClock
 from tests.support.jobs import job_in, make_job, move
 
@@ -85,6 +86,27 @@ async def test_documents_of_a_newer_version_are_read_and_keep_what_is_theirs(
     found = raw["jobs"].find_one({"_id": job.id})
     assert found is not None
     assert (found["v"], found["mood"]) == (2, {"of": "the job"})
+
+
+async def test_a_job_that_is_tried_for_ever_stays_small(store: MongoStore) -> None:
+    """Of its attempts the newest are kept, each with the end of its traceback."""
+    job = job_in(JobState.RUNNING)
+    await store.insert_jobs([job])
+    error = JobError(type="E", message="m", traceback="x" * 60_000 + "the end")
+    steps = []
+    for epoch in range(1, ATTEMPTS_MAX + 4):
+        steps += [
+            move(job, JobEvent.RETRY, epoch=epoch, error=error, due_at=START),
+            move(job, JobEvent.DUE),
+            move(job, JobEvent.CLAIM),
+        ]
+    assert all(outcome.applied for outcome in await store.apply(steps))
+    kept = await store.attempts(job.id)
+    assert [attempt.epoch for attempt in kept] == list(range(4, ATTEMPTS_MAX + 4))
+    for attempt in kept:
+        assert attempt.error is not None
+        assert len(attempt.error.traceback) == TRACEBACK_MAX
+        assert attempt.error.traceback.endswith("the end")
 
 
 async def test_a_job_is_claimed_once_by_all_processes(store: MongoStore, other: MongoStore) -> None:
