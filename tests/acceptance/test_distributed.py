@@ -41,6 +41,7 @@ def engine(
     env = {"DTS_AGENT_PATHS": str(folder / "app.log"), "DTS_AGENT_LEVEL": "info"}
     grants = Grants(rabbit, url, folder)
     with distributed(folder, grants.control(), store) as started:
+        started.plain = url
         started.server()
         if store:
             for name in DAEMONS:
@@ -194,7 +195,7 @@ def ask(engine: Distributed, *messages: aio_pika.Message) -> list[AbstractIncomi
     """What a program that knows nothing of dts does: send, and wait for the answers in a queue of its own."""
 
     async def run() -> list[AbstractIncomingMessage]:
-        connection = await aio_pika.connect(engine.amqp)
+        connection = await aio_pika.connect(engine.plain)
         async with connection:
             channel = await connection.channel()
             own = await channel.declare_queue(exclusive=True)
@@ -287,7 +288,7 @@ def test_undecodable_message_is_a_dead_letter(engine: Distributed, client: SyncA
     """With its reason, kept in the store, to be seen and discarded."""
 
     async def send() -> None:
-        connection = await aio_pika.connect(engine.amqp)
+        connection = await aio_pika.connect(engine.plain)
         async with connection:
             channel = await connection.channel()
             await channel.default_exchange.publish(

@@ -32,6 +32,8 @@ class Distributed:
     ) -> None:
         self.folder = folder
         self.amqp = amqp
+        self.plain = amqp
+        """For programs that know nothing of dts; another user's, when a test says so."""
         self.mongodb = mongodb
         self.data = folder / "server"
         self.env = {"DTS_BROKER_URL": amqp} | (env or {})
