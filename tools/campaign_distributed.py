@@ -250,7 +250,7 @@ class DistributedFaults(Faults):
             Fault("cut the control side between publish and confirm", 1, lambda: self._cut("control", Way.DOWN)),
             Fault("cut the control side after an ack", 1, lambda: self._cut("control", Way.UP)),
             Fault("memory alarm", 1, lambda: self._alarm("set_vm_memory_high_watermark", "0.00001", "0.4")),
-            Fault("disk alarm", 1, lambda: self._alarm("set_disk_free_limit", "900TB", "50MB")),
+            Fault("disk alarm", 1, lambda: self._alarm("set_disk_free_limit", "999999999999999", "50000000")),
             *(Fault(f"delete the queue {name}", 1, self._deleting(name)) for name in DELETED),
             Fault("kill the database", 1, self._kill_database),
             Fault("silence of the database", 1, self._silence_database),

@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/mutants.py [--only TEXT] [--list]
 
-Each mutant is a small change of text in tools/mutants/*.toml with the tests that have to turn red. It is made in a copy
+Each mutant is a small change of text in tools/mutant_lists with the tests that have to turn red. It is made in a copy
 of the tree, which the tests then import: this tree stays as it is. Before any mutant, all those tests have to be green.
 Exit status 0 when every mutant was caught; a text that is not found, or tests that cannot even start, count as errors.
 """
@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 TREE: Final = Path(__file__).parents[1]
-LISTS: Final = TREE / "tools" / "mutants"
+LISTS: Final = TREE / "tools" / "mutant_lists"
 PACKAGES: Final = ("dts_core", "dts_worker", "dts_tui", "tests", "tools", "etc", "pyproject.toml")
 TIME_LIMIT_SECONDS: Final = 180.0
 GREEN_LIMIT_SECONDS: Final = 900.0

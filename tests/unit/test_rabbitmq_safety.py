@@ -8,11 +8,13 @@ import pytest
 from pamqp import commands
 from pamqp.header import ContentHeader
 
-from dts_core.brokers.base import Message
+from dts_core.brokers.base import HEARTBEATS, RESULTS, Message, Outgoing
 from dts_core.brokers.rabbitmq.acks import AckBook
 from dts_core.brokers.rabbitmq.aiopika_plane import AioPikaPlane
+from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
 from dts_core.brokers.rabbitmq.deadlines import answered
 from dts_core.brokers.rabbitmq.publishing import Parcel, Publisher
+from dts_core.brokers.rabbitmq.topology import REPLIES
 from dts_core.errors import BrokerUnavailable, QueueNotFound
 from dts_core.testing import wait_until
 
@@ -153,3 +155,14 @@ async def test_any_answer_of_the_broker_has_a_deadline() -> None:
         with pytest.raises(BrokerUnavailable, match="no answer"):
             async with answered("asking", 0.02):
                 await asyncio.Event().wait()
+
+
+async def test_work_is_persistent_and_everything_for_a_queue_is_mandatory() -> None:
+    """What no queue takes comes back, and a restart of the broker costs no result; answers may go nowhere."""
+    broker = RabbitmqBroker("amqp://guest:guest@127.0.0.1:1/v", host="h", role="worker")
+    parcels = [
+        await broker._parcel(Outgoing(queue, Message(b"body")))
+        for queue in (RESULTS, HEARTBEATS, f"{REPLIES[0]}x")
+    ]
+    ways = [(parcel.is_persistent, parcel.is_mandatory) for parcel in parcels]
+    assert ways == [(True, True), (False, True), (False, False)]
