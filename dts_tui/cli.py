@@ -148,8 +148,10 @@ def _run(
         )
     from dts_tui import keyboard
     from dts_tui.app import Console
+    from dts_tui.hangup import end_with_terminal
 
     keyboard.guard()
+    end_with_terminal(sys.stdin.fileno())
     console = Console(
         connect,
         settings=settings,
