@@ -200,24 +200,30 @@ def _options() -> tuple[Options, Path | None]:
     return Options(**fields), keep
 
 
+def _no_sockets(folder: str, names: list[str]) -> list[str]:
+    return [
+        name
+        for name in names
+        if not (Path(folder) / name).is_file() and not (Path(folder) / name).is_dir()
+    ]
+
+
 def main() -> int:
     """Run what the command line says."""
     options, keep = _options()
     print(f"engine {options.engine}, seed {options.seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="dts-campaign-"))
-    outcome = campaign(options, folder)
-    found = [finding for group in outcome.verdict for finding in group]
+    try:
+        outcome = campaign(options, folder)
+        found = [finding for group in outcome.verdict for finding in group]
+        if found and keep:
+            shutil.copytree(folder, keep, ignore=_no_sockets)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     for line in found[:50]:
         print(line)
-    print(
-        f"{len(found)} findings; repeat with CAMPAIGN_SEED={options.seed}"
-        if found
-        else "nothing lost, nothing doubled"
-    )
-    if found and keep:
-        shutil.move(folder, keep)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
+    if found:
+        print(f"{len(found)} findings; repeat with CAMPAIGN_SEED={options.seed}")
     print(outcome.line(), flush=True)
     return 1 if found else 0
 

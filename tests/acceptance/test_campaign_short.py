@@ -1,0 +1,57 @@
+"""Short campaigns of faults: nothing is lost, nothing ends twice, nothing is stuck. `make campaign` runs long ones."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TREE = Path(__file__).parents[2]
+SECONDS_MAX = 900.0
+LINE = re.compile(
+    r"jobs=(\d+) faults=(\d+) lost=0 duplicate=0 stuck=0 p95_worker_kill_s=\S+ p95_broker_back_s=\S+"
+)
+
+
+def _campaign(engine: str, *, jobs: int, faults: int, seed: int, longest: float) -> None:
+    """Run one; it has to close on a line that finds nothing."""
+    process = subprocess.Popen(
+        [sys.executable, "tools/campaign.py", "--longest", str(longest)],
+        cwd=TREE,
+        env=os.environ
+        | {
+            "CAMPAIGN_ENGINE": engine,
+            "CAMPAIGN_JOBS": str(jobs),
+            "CAMPAIGN_FAULTS": str(faults),
+            "CAMPAIGN_SEED": str(seed),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)  # it ends what it started
+        said, _ = process.communicate(timeout=120)
+        pytest.fail(f"not over after {SECONDS_MAX:g} s:\n{said}")
+    found = LINE.fullmatch(said.splitlines()[-1])
+    assert found is not None, said
+    assert process.returncode == 0, said
+    assert int(found[1]) >= jobs
+    assert int(found[2]) == faults
+
+
+def test_on_the_embedded_engine() -> None:
+    """Owner and workers killed, frozen, without room on the disk."""
+    _campaign("embedded", jobs=300, faults=8, seed=5, longest=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.external("rabbitmq", "mongodb")
+def test_on_rabbitmq_and_mongodb() -> None:
+    """Processes, servers and lines between them; always on private servers."""
+    _campaign("distributed", jobs=150, faults=8, seed=2, longest=0.2)
