@@ -80,10 +80,15 @@ def scale_table(told: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def peers_table(told: dict[str, Any]) -> str:
+    """Markdown, with the plot below it."""
+    return f"{about(told)}\n\n{peers.table(told)}\n\n![jobs a second](pictures/peers.svg)"
+
+
 def main() -> None:
     """Write what there is."""
     for source, target, table in (
-        ("peers", "performance.md", lambda told: f"{about(told)}\n\n{peers.table(told)}"),
+        ("peers", "performance.md", peers_table),
         ("scale", "scale.md", scale_table),
     ):
         path = OUT / f"{source}.json"
