@@ -19,8 +19,8 @@ class Trip:
 
     go: Callable[[], Awaitable[object]]
     """A real question, answered by the partner itself."""
-    is_away: Callable[[], bool] | None = None
-    """Whether the partner is known to be away and looked for; None: nobody can say."""
+    away: Callable[[], str] | None = None
+    """In words, that the partner is known to be away and looked for; empty when it is there. None: nobody can say."""
 
 
 class RoundTrips:
@@ -47,13 +47,18 @@ class RoundTrips:
 
     async def _ask(self, name: str) -> str:
         trip = self._trips[name]
+        if trip.away is not None and (words := trip.away()):
+            return words  # a question would only wait for it
         try:
             await trip.go()
         except (BrokerError, StoreError) as error:
             since = self._failing_since.setdefault(name, self._clock())
             seconds = self._clock() - since
-            excused = trip.is_away() if trip.is_away is not None else seconds < AWAY_MAX_SECONDS
-            if not excused:
+            if trip.away is not None:
+                if words := trip.away():
+                    return words
+                raise
+            if seconds >= AWAY_MAX_SECONDS:
                 raise
             return f"away for {seconds:.0f} s: {error.message}"
         self._failing_since.pop(name, None)

@@ -77,7 +77,10 @@ async def open_embedded(
         stack.push_async_callback(link.close)
 
     def components() -> Mapping[str, str]:
-        return {f"link {host}": worker for host, worker in link.links}
+        workers: dict[str, list[str]] = {}
+        for host, worker in sorted(link.links):
+            workers.setdefault(f"link {host}", []).append(worker)
+        return {name: ", ".join(linked) for name, linked in workers.items()}
 
     side = NamedBroker(embedded.attach(host=HOST, worker=WORKER), names)
     return Engine(

@@ -47,11 +47,6 @@ class Line:
         broker.on_state = self._told
 
     @property
-    def is_away(self) -> bool:
-        """Whether the broker is known to be away, and looked for."""
-        return not self._there.is_set()
-
-    @property
     def words(self) -> str:
         """`up`, or for how long it has been away and why."""
         if self._there.is_set():
@@ -61,6 +56,10 @@ class Line:
     def then(self, on_state: OnState) -> None:
         """Whom to tell of each change after this."""
         self._then = on_state
+
+    def away(self) -> str:
+        """For how long it has been away and why; empty while it is there."""
+        return "" if self._there.is_set() else self.words
 
     async def start(self, stop: asyncio.Event, tell: Callable[[str], None]) -> None:
         """Start the broker and wait until it is there, however long that takes.

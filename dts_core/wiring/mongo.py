@@ -55,7 +55,5 @@ async def open_shared(
     stack.push_async_callback(store.close)
     broker, line = await open_rabbit(stack, settings.broker, store, waiting)
     ports, judging = rabbit_ports(store, broker, line, clock, settings, result_max)
-    probe = RoundTrips(
-        {"store": Trip(store.ping), "broker": Trip(broker.stats, lambda: line.is_away)}
-    )
+    probe = RoundTrips({"store": Trip(store.ping), "broker": Trip(broker.stats, line.away)})
     return Shared(ports, line, probe, judging)

@@ -112,7 +112,7 @@ async def _open_on_rabbitmq(
         is_asked=True,
         begin=begin,
         components=lambda: {"broker line": line.words},
-        broker=Trip(broker.stats, lambda: line.is_away),
+        broker=Trip(broker.stats, line.away),
         stethoscope=rabbit.stethoscope(ports),
         parts={
             "leases": judging,

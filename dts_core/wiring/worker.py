@@ -46,9 +46,7 @@ class WorkerLine:
         self._line = line
         self._hear = hear
         spec = QueueSpec(f"{JOBS}host.{host}", claimed=True)
-        self.probe = RoundTrips(
-            {"broker": Trip(lambda: broker.declare(spec), lambda: line.is_away)}
-        )
+        self.probe = RoundTrips({"broker": Trip(lambda: broker.declare(spec), line.away)})
 
     def attach(
         self,
