@@ -99,7 +99,7 @@ async def _probed(name: str, ask: Callable[[], Awaitable[object]]) -> PartView:
 
 def _own_view(name: str, words: str) -> PartView:
     if name.startswith(LINK):
-        return PartView(name=name, state=UP, words=f"up, worker {words}")
+        return PartView(name=name, state=UP, words=f"up, {words}")
     return PartView(name=name, state=UP if _is_up(words) else "away", words=words)
 
 

@@ -119,6 +119,7 @@ class Road(Owner):
             if isinstance(asked, BlobChunk):
                 reply = self._keep_chunk(asked)
             else:
+                assert isinstance(asked, SourceRequest)
                 self.requests.append(asked)
                 source = self.sources.get(asked.hash, b"")
                 data = source[asked.offset : asked.offset + CHUNK]
