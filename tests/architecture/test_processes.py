@@ -58,6 +58,23 @@ def test_worker_command_is_light() -> None:
     assert loaded_by("import dts_worker.cli") & (DRIVERS | {"textual", "dts_tui"}) == set()
 
 
+def test_wiring_of_a_worker_is_light() -> None:
+    """On RabbitMQ too: neither server nor store."""
+    code = """
+from dts_core.settings import LinkSettings
+from dts_core.wiring.worker import worker_line
+import asyncio
+
+async def make():
+    worker_line(LinkSettings(url="amqp://h/v"), host="h", worker="h-1")
+
+asyncio.run(make())
+"""
+    loaded = loaded_by(code)
+    assert "aiormq" in loaded
+    assert loaded & {"apsw", "litestar", "motor", "pymongo", "uvicorn", "asyncssh"} == set()
+
+
 def test_console_has_no_engine() -> None:
     """The console loads neither the worker nor any part that only the control side needs."""
     assert loaded_by("import dts_tui.app") & (DRIVERS | {"dts_worker"}) == set()
