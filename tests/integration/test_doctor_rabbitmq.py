@@ -14,10 +14,11 @@ from dts_core.brokers.rabbitmq.topology import DLX, EXCHANGES, UP
 from dts_core.doctor.findings import Finding, Level
 from dts_core.doctor.management import check_management
 from dts_core.hosting.management import Management
-from dts_core.settings import BrokerSettings, LinkSettings, RabbitSettings
+from dts_core.settings import BrokerSettings, LinkSettings, RabbitSettings, TlsSettings
+from tests.support.certificates import make_certificate
 from tests.support.grants import Grants
 from tests.support.processes import eventually
-from tests.support.rabbitmq import RabbitNode, vhost_of
+from tests.support.rabbitmq import RabbitNode, free_ports, private_node, vhost_of
 
 
 @pytest.fixture
@@ -174,3 +175,27 @@ async def test_user_id_of_another_is_refused_by_the_broker(
     with pytest.raises(aiormq.exceptions.AMQPError):
         await channel.basic_publish(b"", exchange=UP, routing_key="nowhere", properties=other)
     await connection.close()
+
+
+@pytest.mark.external("rabbitmq")
+async def test_encrypted_connection(tmp_path: Path) -> None:
+    """amqps with the authority that signed it is well; without it, one line that says what to set."""
+    certificate, key = make_certificate(tmp_path)
+    [port] = free_ports(1)
+    extra = (
+        f"listeners.ssl.default = 127.0.0.1:{port}\n"
+        f"ssl_options.cacertfile = {certificate}\n"
+        f"ssl_options.certfile = {certificate}\n"
+        f"ssl_options.keyfile = {key}\n"
+    )
+    with private_node(extra) as node:
+        plain = node.vhost()
+        await prepare(plain)
+        url = f"amqps://{node.user}:{node.password}@127.0.0.1:{port}/{vhost_of(plain)}"
+        trusted = BrokerSettings(url=url, tls=TlsSettings(ca_file=str(certificate)))
+        found = await check_rabbitmq(trusted)
+        assert bad(found) == []
+        assert any("is encrypted" in each.what for each in found)
+        found = await check_rabbitmq(BrokerSettings(url=url))
+        assert [each.level for each in found] == [Level.PROBLEM]
+        assert "ca_file" in found[0].advice

@@ -24,6 +24,7 @@ from dts_core.brokers.base import (
     LOGS,
     REQUESTS,
     RESULTS,
+    SUBMIT,
     QueueKind,
     QueueSpec,
 )
@@ -281,6 +282,7 @@ class _Checkup:
             for spec in (
                 QueueSpec(RESULTS),
                 QueueSpec(DEAD),
+                QueueSpec(SUBMIT),
                 QueueSpec(HEARTBEATS, QueueKind.BOUNDED, limits.heartbeats_limit),
                 QueueSpec(LOGS, QueueKind.BOUNDED, limits.logs_limit),
                 QueueSpec(REQUESTS, QueueKind.REQUEST),
