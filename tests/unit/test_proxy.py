@@ -90,6 +90,7 @@ async def _told(reader: asyncio.StreamReader) -> str:
 
 
 async def test_passes_both_ways(server: Server, proxy: Proxy) -> None:
+    """What one end sends the other receives, also after one of them has said its last."""
     async with _client(proxy) as (reader, writer):
         writer.write(b"question")
         upstream, answer = await server.link()
@@ -105,6 +106,7 @@ async def test_passes_both_ways(server: Server, proxy: Proxy) -> None:
 
 
 async def test_refuses_and_accepts_again_on_the_same_port(server: Server, proxy: Proxy) -> None:
+    """New connections are refused and open ones go on; later they are taken again where clients look."""
     async with _client(proxy) as (_, writer):
         upstream, _ = await server.link()
         proxy.refuse()
@@ -120,11 +122,13 @@ async def test_refuses_and_accepts_again_on_the_same_port(server: Server, proxy:
 
 
 async def test_a_target_that_is_away_resets_the_client() -> None:
+    """Nobody behind the proxy is told by a reset, not by an end."""
     async with Proxy(HOST, 1) as proxy, _client(proxy) as (reader, _):
         assert await _told(reader) == "reset"
 
 
 async def test_accepts_and_is_silent(server: Server, proxy: Proxy) -> None:
+    """Bytes that came while it was silent are passed on when it speaks again."""
     proxy.silence()
     async with _client(proxy) as (reader, writer):
         writer.write(b"hello")
@@ -139,6 +143,7 @@ async def test_accepts_and_is_silent(server: Server, proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("way", list(Way))
 async def test_silence_one_way_lets_the_other_pass(server: Server, proxy: Proxy, way: Way) -> None:
+    """A way that is silent does not hold up the other."""
     async with _client(proxy) as client:
         ends = {Way.UP: (client[1], (await server.link())[0])}
         ends[Way.DOWN] = ((await server.link())[1], client[0])
@@ -151,6 +156,7 @@ async def test_silence_one_way_lets_the_other_pass(server: Server, proxy: Proxy,
 
 
 async def test_the_end_of_a_silent_peer_is_not_seen(server: Server, proxy: Proxy) -> None:
+    """Silence hides an end as well, until it is over."""
     async with _client(proxy) as (reader, _):
         _, answer = await server.link()
         proxy.silence()
@@ -161,6 +167,7 @@ async def test_the_end_of_a_silent_peer_is_not_seen(server: Server, proxy: Proxy
 
 
 async def test_reset(server: Server, proxy: Proxy) -> None:
+    """Both ends of every connection see a reset."""
     async with _client(proxy) as (reader, _):
         upstream, _ = await server.link()
         proxy.reset()
@@ -168,6 +175,7 @@ async def test_reset(server: Server, proxy: Proxy) -> None:
 
 
 async def test_finish(server: Server, proxy: Proxy) -> None:
+    """Both ends of every connection see an orderly end."""
     async with _client(proxy) as (reader, _):
         upstream, _ = await server.link()
         proxy.finish()
@@ -175,6 +183,7 @@ async def test_finish(server: Server, proxy: Proxy) -> None:
 
 
 async def test_half_close(server: Server, proxy: Proxy) -> None:
+    """One way ends, the other still carries."""
     async with _client(proxy) as (reader, _):
         upstream, answer = await server.link()
         proxy.half_close(Way.UP)
@@ -184,6 +193,7 @@ async def test_half_close(server: Server, proxy: Proxy) -> None:
 
 
 async def test_drip_is_slow_but_whole(server: Server, proxy: Proxy) -> None:
+    """A dripping connection passes a few bytes at a time and loses none."""
     proxy.drip(3, 0.001)
     async with _client(proxy) as (_, writer):
         upstream, _ = await server.link()
@@ -194,6 +204,7 @@ async def test_drip_is_slow_but_whole(server: Server, proxy: Proxy) -> None:
 
 
 async def test_cut_after_some_bytes(server: Server, proxy: Proxy) -> None:
+    """Exactly so many bytes pass, then both ends are reset."""
     async with _client(proxy) as (reader, writer):
         upstream, _ = await server.link()
         proxy.cut_after(5, Way.UP)
@@ -206,6 +217,8 @@ async def test_cut_after_some_bytes(server: Server, proxy: Proxy) -> None:
 
 
 def test_a_seed_repeats_its_dice() -> None:
+    """A campaign that is run again with its seed cuts at the same bytes."""
+
     async def chosen() -> list[int]:
         proxy = Proxy(HOST, 1, seed=3)
         found = []
@@ -257,6 +270,7 @@ async def test_cut_after_the_ack_was_sent(server: Server, proxy: Proxy, piece: i
 
 
 async def test_only_the_first_connection_is_cut(server: Server, proxy: Proxy) -> None:
+    """A cut is spent once; the client that comes again gets through."""
     proxy.cut_after(0, Way.UP)
     async with _client(proxy) as (reader, writer):
         writer.write(b"x")
@@ -267,6 +281,7 @@ async def test_only_the_first_connection_is_cut(server: Server, proxy: Proxy) ->
 
 
 async def test_in_a_thread_of_its_own(server: Server) -> None:
+    """A test without a loop drives the proxy as well."""
     with proxied(HOST, server.port) as tell:
         reader, writer = await asyncio.open_connection(HOST, tell.port)
         await server.link()
@@ -277,6 +292,7 @@ async def test_in_a_thread_of_its_own(server: Server) -> None:
 
 @pytest.mark.serial
 async def test_as_a_process(server: Server) -> None:
+    """A campaign drives it by lines, each answered when it is done."""
     command = [sys.executable, "-m", "tests.support.proxy", HOST, str(server.port), "--amqp"]
     process = subprocess.Popen(
         command,
