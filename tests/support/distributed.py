@@ -140,4 +140,3 @@ def distributed(
         raise
     finally:
         engine.end()
-
