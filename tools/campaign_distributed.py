@@ -44,6 +44,8 @@ DAEMONS: Final = {
 NODE_LINES: Final = "consumer_timeout = 20000"
 """A delivery may stay unacked that long, in ms; RabbitMQ looks once a minute."""
 ACK_AFTER_SECONDS: Final = "6"
+PASSING: Final = ("heartbeats", "logs", "requests", "jobs.")
+"""Queues whose messages may outlive a campaign: a second message of a job that is over is dropped when it is read."""
 DELETED: Final = ("results", "heartbeats", "requests", "jobs.default")
 PURGE_FROM: Final = 1_500
 """Finished jobs from which the oldest go: the stand-in for MongoDB reads all that match, whatever the limit."""
@@ -195,7 +197,7 @@ class DistributedStack(Stack):
         left = [
             f"{queue['messages']} messages are left in {queue['name']}"
             for queue in self.node.http("GET", f"/api/queues/{VHOST}")
-            if queue.get("messages") and queue["name"] not in ("heartbeats", "logs")
+            if queue.get("messages") and not queue["name"].startswith(PASSING)
         ]
         return Stored(self._purged | rows, left, [])
 

@@ -109,6 +109,20 @@ async def test_a_job_is_not_claimed_at_or_after_its_expiry(store: Store) -> None
     assert [brief(outcome) for outcome in outcomes] == [(False, "queued", 0), (True, "running", 1)]
 
 
+@pytest.mark.parametrize(("host", "worker"), [("h1", "w2"), ("h2", "w1")])
+async def test_a_claim_is_ended_by_its_holder_alone(store: Store, host: str, worker: str) -> None:
+    """Whoever reports by name is the host and the worker that hold it; the epoch alone is not enough."""
+    job = job_in(JobState.RUNNING)
+    await store.insert_jobs([job])
+    foreign = move(job, JobEvent.FINISH, epoch=1, result=b"1", host=host, worker=worker)
+    own = move(job, JobEvent.FINISH, epoch=1, result=b"2", host="h1", worker="w1")
+    outcomes = await store.apply([foreign, own])
+    assert [outcome.applied for outcome in outcomes] == [False, True]
+    kept = await store.get_job(job.id)
+    assert kept is not None
+    assert kept.result == b"2"
+
+
 async def test_a_result_is_recorded_once(store: Store) -> None:
     """The first result stands; a duplicate and a contradiction change nothing."""
     job = job_in(JobState.RUNNING)
