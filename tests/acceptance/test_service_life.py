@@ -1,6 +1,7 @@
 """Processes as a service manager sees them: waiting, ready, watched, stopping; over a real notify socket."""
 
 import contextlib
+import json
 import re
 import signal
 import socket
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from dts_core.clients import SyncAdminClient
 from dts_core.resources import etc_folder
 from tests.support.distributed import DAEMONS, distributed
+from tests.support.mongodb import MongoAddress
 from tests.support.processes import START_SECONDS, Running, eventually
 from tests.support.rabbitmq import RabbitNode
 
@@ -178,3 +181,44 @@ def test_broker_that_goes_is_told_and_excused(
         for each, before in zip(managers[:2], seen, strict=True):
             each.hears("broker up", after=before)
         engine.check()
+
+
+@pytest.mark.external("rabbitmq", "mongodb")
+@pytest.mark.slow
+def test_two_of_each(tmp_path: Path, rabbit: RabbitNode, mongodb: MongoAddress) -> None:
+    """Two servers on one empty store make one administrator; killed daemons are followed by the others."""
+    url = rabbit.vhost()
+    with distributed(tmp_path, url, mongodb.fresh()) as engine:
+        engine.server("server")
+        engine.server("server2")
+        first = engine.daemon(DAEMONS)
+        engine.worker("host1")
+        folders = [tmp_path / "server", tmp_path / "server2"]
+        eventually(
+            lambda: all((each / "endpoint.json").exists() for each in folders),
+            seconds=2 * START_SECONDS,
+            what="both servers serve",
+        )
+        [kept] = [each for each in folders if (each / "admin.json").exists()]
+        token = json.loads((kept / "admin.json").read_bytes())["token"]
+        addresses = [json.loads((each / "endpoint.json").read_bytes())["url"] for each in folders]
+        with (
+            SyncAdminClient(addresses[0], token) as one,
+            SyncAdminClient(addresses[1], token) as other,
+        ):
+            eventually(lambda: one.hosts().items, seconds=2 * START_SECONDS, what="the worker")
+            one.namespaces.add("test")
+            one.functions.add("test/one", "def main():\n    return 1\n")
+            assert other.submit("test/one", wait=30).result == 1
+            engine.daemon(DAEMONS)
+            eventually(
+                lambda: any(part.state == "standby" for part in one.status().parts),
+                seconds=2 * START_SECONDS,
+                what="one stands by",
+            )
+            first.kill()
+            engine.running.remove(first)
+            job = other.submit("test/one", delay_seconds=1.0)
+            assert one.wait_for(job.id, timeout_seconds=60).result == 1
+        engine.check()
+    rabbit.drop(url)
