@@ -45,7 +45,7 @@ class ManualClock:
 
 async def wait_until(
     predicate: Callable[[], bool | Awaitable[bool]],
-    timeout_seconds: float = 5.0,
+    timeout_seconds: float = 60.0,
     *,
     what: str = "",
 ) -> None:

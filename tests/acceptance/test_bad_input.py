@@ -211,7 +211,7 @@ def test_numbers_of_any_size_and_repeated_keys_arrive_as_json_says(stack: Stack)
     """What is valid JSON is no bad input: huge integers survive, of repeated keys the last one counts."""
     huge = 10**200
     body = b'{"function":"test/any","args":[0],"args":[%d]}' % huge
-    answer = stack.ask("POST", "/jobs?wait=30", content=body, headers=JSON)
+    answer = stack.ask("POST", "/jobs?wait=60", content=body, headers=JSON)
     assert answer.status_code == 201, answer.text
     assert json.loads(answer.text)["result"] == huge
 

@@ -153,11 +153,11 @@ def test_retry_after_a_failure(client: SyncAdminClient, tmp_path: Path) -> None:
 def test_edited_source_is_used_at_once(client: SyncAdminClient) -> None:
     """Without a restart, by every worker."""
     function = add(client, "edited", "def main():\n    return 1\n")
-    assert client.submit(function, wait=30).result == 1
+    assert client.submit(function, wait=60).result == 1
     revision = client.functions.get(function).revision
     client.functions.update(function, source="def main():\n    return 2\n", revision=revision)
     for host in ("host1", "host2"):
-        assert client.submit(function, host=host, wait=30).result == 2
+        assert client.submit(function, host=host, wait=60).result == 2
 
 
 def test_hosts_and_parts_are_seen(engine: Distributed, client: SyncAdminClient) -> None:
@@ -178,14 +178,14 @@ def test_hosts_and_parts_are_seen(engine: Distributed, client: SyncAdminClient) 
 
 def test_function_of_the_control_side(client: SyncAdminClient) -> None:
     """`dts/status` runs on the internal worker."""
-    job = client.submit("dts/status", wait=30)
+    job = client.submit("dts/status", wait=60)
     assert (job.state, job.host) == ("done", "control")
 
 
 def test_large_result(client: SyncAdminClient) -> None:
     """What does not fit into a message comes in chunks."""
     function = add(client, "large", "def main(size: int):\n    return 'x' * size\n")
-    job = client.submit(function, args=[3 << 20], wait=30)
+    job = client.submit(function, args=[3 << 20], wait=60)
     assert job.state == "done"
     assert isinstance(job.result, str)
     assert len(job.result) == 3 << 20

@@ -175,7 +175,7 @@ def _worker_of_its_own(stack: Up, folder: Path) -> Iterator[Running]:
     folder.mkdir()
     url = f"link+unix://{stack.data / 'link.sock'}"
     options = ["--url", url, "--host", "far", "--data", str(folder / "data"), "--slots", "2"]
-    eventually((stack.data / "link.sock").exists, seconds=30, what="the socket")
+    eventually((stack.data / "link.sock").exists, what="the socket")
     worker = Running(["-m", "dts_worker.cli", *options], folder)
     try:
         yield worker
@@ -267,7 +267,7 @@ def _submit_until_refused(client: SyncAdminClient, size: int) -> tuple[list[str]
     headers = {"Authorization": f"Bearer {client.token}"}
     for _ in range(2000):
         answer = httpx.post(
-            f"{client.url}/jobs", json={"jobs": [job] * 10}, headers=headers, timeout=20
+            f"{client.url}/jobs", json={"jobs": [job] * 10}, headers=headers, timeout=60
         )
         if answer.status_code != 201:
             return accepted, answer

@@ -51,7 +51,7 @@ def test_server_and_worker_run_a_job(tmp_path: Path, dev: bool) -> None:
         with connected(data_folder(tmp_path, dev=dev), server) as client:
             client.namespaces.add("test")
             client.functions.add("test/echo", ECHO)
-            job = client.submit("test/echo", args=["here"], wait=30)
+            job = client.submit("test/echo", args=["here"], wait=60)
             assert (job.state, job.result) == ("done", "here")
         assert not data_folder(tmp_path, dev=not dev).exists()
         story = (data_folder(tmp_path, dev=dev) / "logs" / "server.log").read_text()
@@ -74,7 +74,7 @@ def test_worker_waits_for_its_server(tmp_path: Path) -> None:
         server, other = start(tmp_path, dev=False)
         other.end()
         with connected(data_folder(tmp_path, dev=False), server) as client:
-            assert client.submit("test/echo", args=[2], wait=30).result == 2
+            assert client.submit("test/echo", args=[2], wait=60).result == 2
         assert worker.process.poll() is None
     finally:
         worker.end()

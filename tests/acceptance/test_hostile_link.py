@@ -51,7 +51,7 @@ def raw(stack: Up, data: bytes, *, seconds: float = 3.0) -> Iterator[None]:
 
 def healthy(stack: Up, client: SyncAdminClient, before: int) -> None:
     """Jobs run, the real worker is up, memory is what it was but for a bound."""
-    ended = client.submit("test/sleeper", args=[0.0], wait=30)
+    ended = client.submit("test/sleeper", args=[0.0], wait=60)
     assert (ended.state, ended.result) == ("done", "its own")
     assert stack.process.poll() is None
     more = psutil.Process(stack.process.pid).memory_info().rss - before
@@ -145,7 +145,7 @@ def test_a_flood_of_reports_is_dropped_and_counted(stack: tuple[Up, SyncAdminCli
         healthy(running, client, before)
     finally:
         stop.set()
-        flooding.join(30)
+        flooding.join(60)
     healthy(running, client, before)
 
 
@@ -155,7 +155,7 @@ def test_nothing_of_others_is_moved(stack: tuple[Up, SyncAdminClient]) -> None:
     job = client.submit("test/sleeper", args=[3.0])
     eventually(lambda: client.job(job.id).state == "running", what="it runs on the real worker")
     asyncio.run(_forge(running, job.id))
-    ended = client.wait_for(job.id, timeout_seconds=30)
+    ended = client.wait_for(job.id, timeout_seconds=60)
     assert (ended.state, ended.result, ended.progress_text) == ("done", "its own", "")
     real = {host.name for host in client.hosts().items if host.name != "evil"}
     assert len(real) == 1

@@ -131,7 +131,7 @@ class Poisoner:
             self._client.submit("test/any", args=[2], queue="trap").id,
         ]
         for job in jobs[:3]:
-            self._client.wait_for(job, timeout_seconds=30)
+            self._client.wait_for(job, timeout_seconds=60)
         asyncio.run(self._forge(name, text))
         eventually(
             lambda: all(self._client.job(job).finished_at for job in jobs[3:]), what="forged ends"
@@ -168,7 +168,7 @@ class Poisoner:
             taken: asyncio.Queue[Delivery] = asyncio.Queue()
             await link.declare(QueueSpec("jobs.trap", QueueKind.WORK, claimed=True))
             taking = await link.consume("jobs.trap", partial(_put, taken), prefetch=10)
-            first, second = [await asyncio.wait_for(taken.get(), 20) for _ in range(2)]
+            first, second = [await asyncio.wait_for(taken.get(), 60) for _ in range(2)]
             job = decode(first.message.body, JobMessage)
             error = JobError(type=text, message=f"{text}\n{text}", traceback=f"{text}\n{text}")
             progress = Progress(id=job.id, epoch=first.epoch, fraction=0.5, text=text)
@@ -239,11 +239,11 @@ class Terminal:
             arguments,
             dimensions=(ROWS, COLUMNS),
             env=env,
-            timeout=30,
+            timeout=60,
             cwd=str(home),
         )
 
-    def until(self, what: str, seconds: float = 20.0) -> None:
+    def until(self, what: str, seconds: float = 60.0) -> None:
         """Read until the text of what was written holds this."""
         deadline = time.monotonic() + seconds
         while what not in screen_of(bytes(self.out)):
@@ -259,7 +259,7 @@ class Terminal:
             while time.monotonic() < quiet and self._read(wait):
                 wait = 0.05
 
-    def end(self, seconds: float = 20.0) -> int:
+    def end(self, seconds: float = 60.0) -> int:
         """Read to the end; the exit status."""
         deadline = time.monotonic() + seconds
         while self.child.isalive() and time.monotonic() < deadline:

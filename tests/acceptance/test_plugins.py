@@ -52,12 +52,12 @@ def test_status_is_the_answer_of_its_request(client: SyncAdminClient) -> None:
 def test_plugin_is_called_without_a_restart(stack: Up, client: SyncAdminClient) -> None:
     """A module dropped into the folder is there at once, its value is in the answer; an edit counts too."""
     drop(stack, "asked", DISK)
-    job = client.submit("dts/plugin.asked", args=["hi"], kwargs={"times": 2}, wait=30)
+    job = client.submit("dts/plugin.asked", args=["hi"], kwargs={"times": 2}, wait=60)
     assert (job.state, job.result["text"], job.host) == ("done", "hihi", "control")
     assert job.result["pid"] != stack.process.pid
     drop(stack, "asked", DISK.replace("text * times", "text.upper()"))
     job = eventually(
-        lambda: client.submit("dts/plugin.asked", args=["hi"], wait=30), what="the new version"
+        lambda: client.submit("dts/plugin.asked", args=["hi"], wait=60), what="the new version"
     )
     assert job.result["text"] == "HI"
 
@@ -65,7 +65,7 @@ def test_plugin_is_called_without_a_restart(stack: Up, client: SyncAdminClient) 
 def test_plugin_logs_and_reports(stack: Up, client: SyncAdminClient) -> None:
     """Log records and progress of a plugin are seen like any job's."""
     drop(stack, "told", DISK)
-    job = client.submit("dts/plugin.told", args=["you"], wait=30)
+    job = client.submit("dts/plugin.told", args=["you"], wait=60)
     lines = eventually(lambda: client.logs(job=job.id).items, what="its log")
     assert "asked for you" in " ".join(line.text for line in lines)
 
@@ -73,7 +73,7 @@ def test_plugin_logs_and_reports(stack: Up, client: SyncAdminClient) -> None:
 def test_plugin_that_raises_fails(stack: Up, client: SyncAdminClient) -> None:
     """Its error is the job's; the stack goes on."""
     drop(stack, "broken", "def main():\n    raise ValueError('odd')\n")
-    job = client.submit("dts/plugin.broken", wait=30)
+    job = client.submit("dts/plugin.broken", wait=60)
     assert job.state == "failed"
     assert job.error is not None
     assert (job.error.type, job.error.message) == ("ValueError", "odd")
@@ -102,13 +102,13 @@ def test_cancelled_plugin_ends(stack: Up, client: SyncAdminClient) -> None:
     job = client.submit("dts/plugin.sleeper", grace_seconds=0.2)
     eventually(lambda: client.job(job.id).state == "running", what="it runs")
     client.cancel([job.id])
-    assert client.job(job.id, wait=30).state == "cancelled"
+    assert client.job(job.id, wait=60).state == "cancelled"
 
 
 def test_plugin_has_a_time_limit(stack: Up, client: SyncAdminClient) -> None:
     """timeout_seconds ends it with the type Timeout."""
     drop(stack, "sleeper", SLEEPER)
-    job = client.submit("dts/plugin.sleeper", timeout_seconds=0.5, grace_seconds=0.2, wait=30)
+    job = client.submit("dts/plugin.sleeper", timeout_seconds=0.5, grace_seconds=0.2, wait=60)
     assert job.state == "failed"
     assert job.error is not None
     assert job.error.type == "Timeout"

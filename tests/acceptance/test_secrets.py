@@ -61,7 +61,7 @@ def walk(stack: Up, admin: SyncAdminClient, secrets: dict[str, str]) -> dict[str
         answer = eve.login("eve", secrets["eve, second"])
         secrets["eve's token"] = answer.token
         eve.token = answer.token
-        seen = eve.submit("test/probe", wait=30)
+        seen = eve.submit("test/probe", wait=60)
         assert seen.state == "done", seen
         with pytest.raises(ApiError):
             eve.submit("dts/status")
@@ -109,7 +109,7 @@ def test_a_job_is_born_without_what_the_worker_knows(tmp_path: Path) -> None:
     with up(tmp_path, env=env) as stack, stack.client() as admin:
         admin.namespaces.add("test")
         admin.functions.add("test/probe", PROBE)
-        seen = admin.submit("test/probe", wait=30).result
+        seen = admin.submit("test/probe", wait=60).result
     assert "canary-of-the-shell" not in json.dumps(seen)
     assert seen["names"] == ["DTS_CHILD"]  # by which children of children are found
     others = [
@@ -127,7 +127,7 @@ def test_what_is_written_is_for_its_owner_alone(tmp_path: Path) -> None:
         with up(tmp_path) as stack, stack.client() as admin:
             admin.namespaces.add("test")
             admin.functions.add("test/probe", PROBE)
-            admin.submit("test/probe", wait=30)
+            admin.submit("test/probe", wait=60)
             open_to_others = {
                 str(path): oct(path.lstat().st_mode)
                 for path in [stack.data, *stack.data.rglob("*")]
@@ -158,7 +158,7 @@ def test_the_socket_refuses_another_user(tmp_path: Path) -> None:
     def told(folder: Path) -> str:
         return subprocess.run(
             [sys.executable, "-c", f"import os; os.chdir({str(folder)!r})\n{knock}"],
-            capture_output=True, text=True, timeout=30, check=False, env=environment(tmp_path),
+            capture_output=True, text=True, timeout=60, check=False, env=environment(tmp_path),
         ).stdout.strip()  # fmt: skip
 
     with up(tmp_path) as stack, stack.client() as admin:

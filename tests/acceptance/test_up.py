@@ -44,7 +44,7 @@ def refusal(folder: Path, *options: str, status: int = 1) -> str:
 def test_starts_stops_and_finds_everything_again(tmp_path: Path) -> None:
     """A job, its result and the credentials outlive a clean stop; the stop is status 0."""
     with up(tmp_path) as stack, stack.client() as client:
-        job = client.submit("sample/echo", args=["kept"], wait=30)
+        job = client.submit("sample/echo", args=["kept"], wait=60)
         assert job.state == "done"
         secret = json.loads((stack.data / "admin.json").read_text())["secret"]
         assert stack.stop() == 0
@@ -90,7 +90,7 @@ def test_stop_leaves_nobody(tmp_path: Path, number: signal.Signals) -> None:
         family = stack.descendants()
         assert len(family) >= 2
         stack.process.send_signal(number)
-        assert stack.process.wait(20) == 0
+        assert stack.process.wait(60) == 0
         eventually(lambda: not any(each.is_running() for each in family), what="all have ended")
 
 
@@ -112,7 +112,7 @@ def test_dead_worker_is_replaced(tmp_path: Path) -> None:
         first = stack.worker()
         first.kill()
         eventually(lambda: stack.worker().pid != first.pid, what="another worker")
-        assert client.submit("sample/echo", args=[1], wait=30).state == "done"
+        assert client.submit("sample/echo", args=[1], wait=60).state == "done"
 
 
 def test_second_stack_on_the_folder_is_refused(tmp_path: Path) -> None:
@@ -149,12 +149,12 @@ def test_taken_default_port_gives_way(tmp_path: Path) -> None:
             env=environment(tmp_path),
         )
         try:
-            eventually((data / "endpoint.json").exists, seconds=40)
+            eventually((data / "endpoint.json").exists)
             process.terminate()
-            said, _ = process.communicate(timeout=20)
+            said, _ = process.communicate(timeout=60)
         finally:
             process.kill()
-            process.wait(20)
+            process.wait(60)
         assert f"port {port} is taken, another one is used" in said
         assert process.returncode == 0
 
@@ -204,7 +204,7 @@ def test_tls_is_served(tmp_path: Path) -> None:
         "DTS_SERVER_TLS_KEY": str(key),
     }
     with up(tmp_path, "--host", "0.0.0.0", "--no-worker", env=env) as stack:
-        eventually((stack.data / "endpoint.json").exists, seconds=40, what="it is ready")
+        eventually((stack.data / "endpoint.json").exists, what="it is ready")
         found = local_endpoint(stack.data)
         with SyncAdminClient(found.url, found.token, verify=str(certificate)) as client:
             assert client.status().engine == "embedded"
@@ -280,7 +280,7 @@ def test_runs_on_both_loops(tmp_path: Path, loop: str) -> None:
         up(tmp_path, env={"DTS_LOOP": loop, "DTS_WORKER_LOOP": loop}) as stack,
         stack.client() as client,
     ):
-        assert client.submit("sample/echo", args=[1], wait=30).state == "done"
+        assert client.submit("sample/echo", args=[1], wait=60).state == "done"
         assert client.hosts().items[0].beat.loop == loop
 
 
@@ -307,12 +307,12 @@ def test_end_of_the_starting_process_ends_the_stack(tmp_path: Path) -> None:
     )
     os.close(reading)
     try:
-        eventually((data / "endpoint.json").exists, seconds=40)
+        eventually((data / "endpoint.json").exists)
         os.close(writing)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(60)
 
 
 def test_samples_are_added_once(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_stack_ends_with_its_console(tmp_path: Path, killed: bool) -> None:
         else:
             terminal.send("\x11")  # Ctrl-Q
             terminal.expect(pexpect.EOF)
-        eventually(lambda: not lives(pid), seconds=30, what="the stack has ended")
+        eventually(lambda: not lives(pid), what="the stack has ended")
         eventually(lambda: not any(lives(each.pid) for each in family), what="its workers too")
         assert not (data / "endpoint.json").exists()
     finally:

@@ -47,7 +47,7 @@ def alive(pid: int) -> bool:
 
 async def pid_of(road: Road, job: str) -> int:
     """The process that a job says it runs in."""
-    await wait_until(lambda: bool(road.texts(job)), 20.0, what="a line of the job")
+    await wait_until(lambda: bool(road.texts(job)), what="a line of the job")
     return int(road.texts(job)[0])
 
 
@@ -129,7 +129,7 @@ async def test_kill_9_leaves_no_process_of_a_job(road: Road) -> None:
         """
     async with a_process(road) as worker:
         job = await road.submit(source)
-        await wait_until(lambda: len(road.texts(job)) == 2, 20.0)
+        await wait_until(lambda: len(road.texts(job)) == 2)
         pids = [int(text) for text in road.texts(job)]
         worker.process.kill()
         await worker.ends()
@@ -210,7 +210,7 @@ async def test_a_frozen_worker_is_refused_when_it_comes_back(road: Road) -> None
         job = await road.submit(SYNC, 0.5)
         await pid_of(road, job)
         worker.process.send_signal(signal.SIGSTOP)
-        await wait_until(lambda: (job, 1) in road.desk.lost, 10.0)
+        await wait_until(lambda: (job, 1) in road.desk.lost)
         road.desk.held_against(job, 3600.0)
         worker.process.send_signal(signal.SIGCONT)
         again = await road.submit(SYNC, 0)
@@ -260,7 +260,7 @@ def test_wrong_use_is_one_line(
         capture_output=True,
         text=True,
         env=environment(tmp_path),
-        timeout=40,
+        timeout=60,
         check=False,
     )
     assert done.returncode == status
@@ -276,7 +276,7 @@ def test_help_loads_little(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         env=environment(tmp_path),
-        timeout=40,
+        timeout=60,
         check=True,
     )
     assert "dts-worker [OPTIONS]" in done.stdout
@@ -292,7 +292,7 @@ async def test_a_busy_function_does_not_stop_the_heartbeats(road: Road) -> None:
     busy = "import time\n{} main():\n    end = time.monotonic() + 2\n    while time.monotonic() < end: pass"
     async with a_process(road):
         jobs = [await road.submit(busy.format(kind)) for kind in ("def", "def", "async def")]
-        await wait_until(lambda: road.beats[-1].running == 3, 10.0)
+        await wait_until(lambda: road.beats[-1].running == 3)
         started, count = time.monotonic(), len(road.beats)
         for job in jobs:
             await road.result(job)

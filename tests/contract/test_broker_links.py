@@ -176,7 +176,7 @@ async def test_a_worker_goes_on_after_the_owner_restarts(owner: Owner, links: Ov
     await start(owner)
     other = await (await Taker.on(owner.broker, "results")).has(0)
     road.is_blocked = False
-    await wait_until(lambda: side.is_connected, 10)
+    await wait_until(lambda: side.is_connected)
     assert resumed == [("j1", 1, True, 1), ("j3", 1, False, None)]
     assert owner.desk.lost == owner.desk.given_back == []
     await side.publish(results(("j1", 1)))
@@ -203,7 +203,7 @@ async def test_claims_are_adopted_from_parked_messages(owner: Owner, links: Over
     await wait_until(lambda: len(owner.desk.requests) == 2)
     await until_stands(owner.broker, "jobs.default", 0, 1)
     road.is_blocked = False
-    await wait_until(lambda: side.is_connected, 10)
+    await wait_until(lambda: side.is_connected)
     taker.ack("j1")
     await until_stands(owner.broker, "jobs.default", 0)
 
@@ -231,7 +231,7 @@ async def test_claims_are_adopted_before_their_message_is_read(
     if acks_first:
         taker.ack("j4")  # without a stream: it is sent over the next one
     road.is_blocked = False
-    await wait_until(lambda: side.is_connected, 10)
+    await wait_until(lambda: side.is_connected)
     if not acks_first:
         assert await stands(owner.broker, "jobs.default") == (4, 0)
         taker.ack("j4")
@@ -251,7 +251,7 @@ async def test_an_adopted_delivery_is_lost_like_any_other(owner: Owner, links: O
     owner.desk.held_against("j1", 60)
     await start(owner)
     road.is_blocked = False
-    await wait_until(lambda: side.is_connected, 10)
+    await wait_until(lambda: side.is_connected)
     await links.cut(side)
     await until_stands(owner.broker, "jobs.default", 1)
     assert owner.desk.lost == [("j1", 1)]

@@ -54,7 +54,7 @@ async def test_a_stream_that_was_given_up_keeps_its_claims(owner: Owner, links: 
     wire = side._wire
     assert wire is not None
     wire.close()
-    await wait_until(lambda: side.is_connected and side._wire is not wire, 10)
+    await wait_until(lambda: side.is_connected and side._wire is not wire)
     assert (owner.desk.lost, owner.desk.given_back) == ([], [])
     taker.ack("j1")
     await until_stands(owner.broker, "jobs.default", 0)
@@ -83,9 +83,9 @@ async def test_a_client_that_left_and_does_not_come_back_is_judged_by_its_lease(
 async def test_an_older_stream_does_not_end_a_newer_one(owner: Owner) -> None:
     """Streams that a client gave up meanwhile are refused when they are read after their successor."""
     reader, writer = await raw(owner, hello(3))
-    await asyncio.wait_for(reader.read(100), 5)
+    await asyncio.wait_for(reader.read(100), 60)
     late, other = await raw(owner, hello(2))
-    said = frames.Cutter().feed(await asyncio.wait_for(late.read(-1), 5))
+    said = frames.Cutter().feed(await asyncio.wait_for(late.read(-1), 60))
     failed = frames.server_frames.decode(said[0])
     assert isinstance(failed, frames.Failed)
     assert "given up" in failed.message
@@ -93,7 +93,7 @@ async def test_an_older_stream_does_not_end_a_newer_one(owner: Owner) -> None:
     writer.write(frames.pack(frames.Ping()))
     again, third = await raw(owner, hello(1, instance="j"))  # another process under this name
     await wait_until(lambda: reader.at_eof() or bool(owner.server.links))
-    body = frames.Cutter().feed(await asyncio.wait_for(again.read(100), 5))[0]
+    body = frames.Cutter().feed(await asyncio.wait_for(again.read(100), 60))[0]
     assert isinstance(frames.server_frames.decode(body), frames.Welcome)
     for each in (writer, other, third):
         each.close()
@@ -179,7 +179,7 @@ async def test_a_claim_that_never_reached_its_worker_goes_back_uncharged(
     wire = side._wire
     assert wire is not None
     wire.close()
-    await wait_until(lambda: side.is_connected and side._wire is not wire, 10)
+    await wait_until(lambda: side.is_connected and side._wire is not wire)
     assert owner.desk.given_back == []
     del owner.desk.verdicts["j1"]
     porter.ack("r1")

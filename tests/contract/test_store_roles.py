@@ -49,7 +49,7 @@ async def test_a_role_that_is_not_held_on_goes_to_another(store: Store, clock: M
         clock.advance(0.01)
         return await store.hold_role("r", "b", LONG)
 
-    await wait_until(taken, 20)
+    await wait_until(taken)
     assert not await store.hold_role("r", "a", LONG)
 
 
@@ -87,6 +87,6 @@ async def test_a_part_that_fell_silent_is_not_listed(store: Store, clock: Manual
         clock.advance(0.01)
         return await store.parts(within_seconds=0.2) == []
 
-    await wait_until(silent, 20)
+    await wait_until(silent)
     await store.save_part(part("2"))
     assert "2" in [each.id for each in await store.parts()]

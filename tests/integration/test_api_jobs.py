@@ -148,13 +148,13 @@ async def test_a_long_poll_answers_when_the_job_has_ended(
     if announced:
         monkeypatch.setattr("dts_core.services.jobs.RECHECK_SECONDS", 60.0)
     job = (await submit(server))["id"]
-    polling = asyncio.create_task(server.call("GET", f"/jobs/{job}?wait=30", "ann"))
+    polling = asyncio.create_task(server.call("GET", f"/jobs/{job}?wait=60", "ann"))
     await wait_until(lambda: len(server.services.jobs.waiters) == 1)
     if announced:
         await server.run(job)
     else:
         await server.store.apply([Transition(id=job, event=JobEvent.CANCEL, at=server.clock.now())])
-    answer = (await asyncio.wait_for(polling, 10)).json()
+    answer = (await asyncio.wait_for(polling, 30)).json()
     assert answer["state"] == ("done" if announced else "cancelled")
     assert len(server.services.jobs.waiters) == 0
 
@@ -162,12 +162,12 @@ async def test_a_long_poll_answers_when_the_job_has_ended(
 async def test_a_submission_with_wait_answers_with_the_result(server: Server) -> None:
     """POST /jobs?wait= gives the value in the same answer."""
     polling = asyncio.create_task(
-        server.call("POST", "/jobs?wait=30", "ann", json={"function": "sample/noop"})
+        server.call("POST", "/jobs?wait=60", "ann", json={"function": "sample/noop"})
     )
     await wait_until(lambda: len(server.services.jobs.waiters) == 1)
     page = (await server.call("GET", "/jobs", "ann")).json()
     await server.run(page["items"][0]["id"], b"[1,2]")
-    answer = await asyncio.wait_for(polling, 10)
+    answer = await asyncio.wait_for(polling, 30)
     assert (answer.status_code, answer.json()["state"], answer.json()["result"]) == (
         201,
         "done",
@@ -187,7 +187,7 @@ async def test_draining_lets_long_polls_go(server: Server) -> None:
     polling = asyncio.create_task(server.call("GET", f"/jobs/{job}?wait=60", "ann"))
     await wait_until(lambda: len(server.services.jobs.waiters) == 1)
     server.services.drain()
-    answer = await asyncio.wait_for(polling, 5)
+    answer = await asyncio.wait_for(polling, 30)
     assert (answer.status_code, answer.json()["state"]) == (200, "queued")
 
 

@@ -58,7 +58,7 @@ class Served:
         reader, writer = await self.open()
         writer.write(data)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await reader.read(65536)
         except ConnectionError:
             return b""
@@ -81,7 +81,7 @@ async def served() -> AsyncIterator[Served]:
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
     """What comes until the server closes."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with suppress(ConnectionError):
             return await reader.read()
     return b""

@@ -98,7 +98,7 @@ async def test_a_report_without_its_result_is_a_dead_letter(server: Server) -> N
     """The letter says which job's result is missing; the job keeps its claim."""
     job = await claimed(server)
     await report(server, job)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (letters := await server.broker.dead_letters()):
             await asyncio.sleep(0.01)
     assert [letter.queue for letter in letters] == [RESULTS]

@@ -122,7 +122,7 @@ class FakeBroker:
         self._server.close()
         if self.writer is not None:
             self.writer.transport.abort()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await self.is_gone.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

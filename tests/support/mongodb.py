@@ -23,7 +23,7 @@ URL_VARIABLE = "DTS_TEST_MONGODB_URL"
 COMMAND = Path(__file__).parents[2] / ".venv-services" / "bin" / "secantusd-py"
 ADVICE = f"make services, or set {URL_VARIABLE}"
 START_SECONDS = 60.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
 
 
 def available() -> bool:

@@ -17,11 +17,11 @@ from dts_core.clients.endpoint import local_endpoint
 from dts_core.errors import DtsError
 
 T = TypeVar("T")
-START_SECONDS = 40.0
-STOP_SECONDS = 20.0
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
 
 
-def eventually(look: Callable[[], T], *, seconds: float = 20.0, what: str = "") -> T:
+def eventually(look: Callable[[], T], *, seconds: float = 60.0, what: str = "") -> T:
     """What `look` returns once it is truthy; it may raise DtsError until then.
 
     Raises:

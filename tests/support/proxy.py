@@ -313,7 +313,7 @@ class Told:
         async def acting() -> T:
             return act(self._proxy)
 
-        return asyncio.run_coroutine_threadsafe(acting(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(acting(), self._loop).result(60)
 
 
 @contextlib.contextmanager
@@ -336,14 +336,14 @@ def proxied(
         return await proxy.__aenter__()
 
     try:
-        proxy = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+        proxy = asyncio.run_coroutine_threadsafe(start(), loop).result(60)
         try:
             yield Told(proxy, loop)
         finally:
-            asyncio.run_coroutine_threadsafe(proxy.__aexit__(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(proxy.__aexit__(), loop).result(60)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 

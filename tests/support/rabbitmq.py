@@ -209,7 +209,7 @@ class RabbitNode:
             self.api + path, method=method, data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Basic {secret}", "Content-Type": "application/json"},
         )  # fmt: skip
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             content = answer.read()
         return json.loads(content) if content else {}
 

@@ -14,7 +14,7 @@ from dts_worker.worker import Worker
 from tests.support.processes import environment
 from tests.support.worker_road import Road
 
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
 
 
 class InProcess:

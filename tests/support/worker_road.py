@@ -182,7 +182,7 @@ class Road(Owner):
         await self.send(job)
         return job.id
 
-    async def result(self, job: str, *, seconds: float = 20.0) -> JobResult:
+    async def result(self, job: str, *, seconds: float = 60.0) -> JobResult:
         """The result of a job, once it has come."""
         await wait_until(lambda: bool(self.of(job)), seconds, what=f"a result of {job}")
         return self.of(job)[0]
@@ -218,9 +218,9 @@ class Road(Owner):
 
     async def until_logged(self, job: str, text: str) -> None:
         """Wait until a job has logged a line."""
-        await wait_until(lambda: text in self.texts(job), 20.0, what=f"{job} logs {text!r}")
+        await wait_until(lambda: text in self.texts(job), what=f"{job} logs {text!r}")
 
     async def until_linked(self) -> None:
         """Wait until a worker is there and has said so."""
-        await wait_until(lambda: bool(self.beats), 20.0, what="a heartbeat")
+        await wait_until(lambda: bool(self.beats), what="a heartbeat")
         await asyncio.sleep(0)

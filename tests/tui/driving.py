@@ -43,20 +43,20 @@ class Driver:
         strips = screen._compositor.render_strips()
         return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
-    async def until(self, holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something holds; fails with the screen."""
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline, self.screen()
             await self.pilot.pause(0.02)
 
-    async def shows(self, *texts: str, seconds: float = 10.0) -> None:
+    async def shows(self, *texts: str, seconds: float = 60.0) -> None:
         """Wait until the screen shows all of these."""
         deadline = time.monotonic() + seconds
         while missing := [text for text in texts if text not in self.screen()]:
             assert time.monotonic() < deadline, f"{missing} not in\n{self.screen()}"
             await self.pilot.pause(0.02)
 
-    async def lacks(self, text: str, seconds: float = 10.0) -> None:
+    async def lacks(self, text: str, seconds: float = 60.0) -> None:
         """Wait until the screen shows this no more."""
         await self.until(lambda: text not in self.screen(), seconds)

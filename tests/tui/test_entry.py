@@ -265,7 +265,7 @@ class Inbox:
         self.messages.append(message)
         return True
 
-    async def of(self, kind: type[Any], seconds: float = 10.0) -> Any:
+    async def of(self, kind: type[Any], seconds: float = 60.0) -> Any:
         deadline = time.monotonic() + seconds
         while True:
             for message in self.messages:

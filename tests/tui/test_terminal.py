@@ -67,7 +67,7 @@ def walk(mode: str) -> str:
     }
     env.pop("NO_COLOR", None)
     child: pexpect.spawn[bytes] = pexpect.spawn(
-        sys.executable, [SCRIPT, mode], dimensions=(40, 140), env=env, timeout=30
+        sys.executable, [SCRIPT, mode], dimensions=(40, 140), env=env, timeout=60
     )
     out = bytearray()
     try:

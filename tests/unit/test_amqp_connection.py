@@ -83,7 +83,7 @@ async def test_a_failed_greeting_says_why(changed: Any, greeting: bytes, told: s
         said = "".join(traceback.format_exception(failed.value))
         assert told in str(failed.value)
         assert "pass" not in said.replace("passed", "").replace("password", "")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await broker.is_gone.wait()
 
 
@@ -93,7 +93,7 @@ async def test_a_server_that_never_answers_is_given_up() -> None:
         async with fake_broker({step: None}) as broker:
             with pytest.raises(BrokerUnavailable):
                 await open_plane(broker.url, deadline_seconds=0.2)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await broker.is_gone.wait()
 
 
@@ -126,7 +126,7 @@ async def test_a_silent_broker_is_given_up() -> None:
     async with fake_broker({spec.CONNECTION_START_OK: tuned}) as broker:
         plane, lost = await opened(broker)
         waiting = publish(plane)
-        await wait_until(lambda: bool(lost), 20)
+        await wait_until(lambda: bool(lost))
         assert "silent for 2 seconds" in lost[0]
         assert spec.FRAME_HEARTBEAT in broker.kinds
         with pytest.raises(BrokerUnavailable, match="silent"):
@@ -179,7 +179,7 @@ async def test_the_end_fails_whatever_waits(how: str) -> None:
         await plane.close()
         assert len(lost) == 1
         replies = {"connection": spec.CONNECTION_CLOSE_OK, "channel": spec.CHANNEL_CLOSE_OK}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await broker.is_gone.wait()
         if how in replies:
             assert replies[how] in broker.ids()
@@ -383,7 +383,7 @@ async def test_a_broker_that_does_not_read() -> None:
             refused = [each.exception() for each in waiting if each.done()]
             assert len(waiting) < 40
         assert isinstance(refused[0], BrokerUnavailable)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await plane.close()
         broker.is_reading.set()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -408,7 +408,7 @@ async def test_the_password_is_never_logged(caplog: pytest.LogCaptureFixture) ->
     async with fake_broker() as broker:
         plane, _ = await opened(broker)
         broker.send(amqp.close(spec.CONNECTION_CLOSE, 403, REFUSED.decode()))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await broker.is_gone.wait()
         await plane.close()
         assert "pass word" not in caplog.text

@@ -246,7 +246,7 @@ async def test_a_print_bomb_is_bounded(children: Children, way: str) -> None:
         children.run(call_of(source, timeout_seconds=1.5, grace_seconds=0.1), on_log=heard.on_log)
     )
     while not bomb.done():
-        await asyncio.wait_for(children.run(call_of("async def main(): pass")), 5.0)
+        await asyncio.wait_for(children.run(call_of("async def main(): pass")), 30)
         await asyncio.sleep(0.02)
     ended = await bomb
     assert ended.error is not None

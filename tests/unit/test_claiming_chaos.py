@@ -178,7 +178,7 @@ class Chaos:
             found = await self.control.store.get_jobs([job.id for job in self.jobs])
             return all(job.state in (JobState.DONE, JobState.DEAD) for job in found)
 
-        await wait_until(is_done, 30, what="every job ends")
+        await wait_until(is_done, what="every job ends")
         for worker in self.workers:
             await wait_until(lambda worker=worker: not worker.take() and not worker.held)  # type: ignore[misc]
 

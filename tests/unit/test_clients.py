@@ -312,7 +312,7 @@ def test_endpoint_of_a_killed_stack_is_none(tmp_path: Path) -> None:
     """Another process may have its port by now: the token is not taken there."""
     _publish(tmp_path, "http://127.0.0.1:7117")
     ended = subprocess.Popen(["true"])
-    ended.wait(10)
+    ended.wait(60)
     told = {"url": "http://127.0.0.1:7117", "pid": ended.pid}
     (tmp_path / "endpoint.json").write_bytes(msgspec.json.encode(told))
     with pytest.raises(ConfigError, match="no server runs on the data folder"):

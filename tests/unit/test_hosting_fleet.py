@@ -125,11 +125,11 @@ asyncio.run(Fleet(command, count=1, logs=Path({str(tmp_path)!r})).run())
     try:
         _until(lambda: "started" in said(tmp_path))
         process.kill()
-        process.wait(10)
+        process.wait(60)
         _until((tmp_path / "trace").exists)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def _until(predicate: object) -> None:

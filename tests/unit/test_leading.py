@@ -95,11 +95,11 @@ async def test_a_leader_without_its_store_steps_down_before_another_leads(
     """Never two at once; the first stands by when its store is back."""
     one, two = pair
     one.reach.is_cut = True
-    await wait_until(lambda: two.terms == 1, 10)
+    await wait_until(lambda: two.terms == 1)
     assert one.working == {"two"}
     one.reach.is_cut = False
     await two.stop()
-    await wait_until(lambda: one.terms == 2, 10)
+    await wait_until(lambda: one.terms == 2)
 
 
 async def test_a_part_that_fails_is_not_hidden(pair: tuple[Process, Process]) -> None:

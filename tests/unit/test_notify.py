@@ -15,7 +15,7 @@ from dts_core.errors import StoreUnavailable
 from dts_core.hosting.notify import Notifier
 from dts_core.hosting.watchdog import keep_watchdog
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 
 
 @contextlib.contextmanager

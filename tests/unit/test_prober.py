@@ -159,7 +159,7 @@ async def test_hanging_mount_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> 
 
     def read(mount: str) -> Disk:
         if mount == "/dead":
-            release.wait(30)
+            release.wait(60)
         return Disk(mount=mount, total=100, used=50)
 
     monkeypatch.setattr(prober_module, "mounts", lambda: ["/", "/dead", "/var"])
@@ -185,7 +185,7 @@ async def test_slow_figures_do_not_stop_beats(monkeypatch: pytest.MonkeyPatch) -
     """When the kernel does not answer, the beat goes out without figures."""
     release = threading.Event()
     monkeypatch.setattr(prober_module, "READ_SECONDS", 0.05)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: release.wait(30))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: release.wait(60))
     wire = Wire()
     try:
         async with running(wire):
@@ -222,7 +222,7 @@ async def test_aside_hands_on_errors_and_gives_up() -> None:
     assert await aside.run("a", lambda: 7, timeout_seconds=5) == 7
     release = threading.Event()
     with pytest.raises(Stuck):
-        await aside.run("a", lambda: release.wait(30), timeout_seconds=0.01)
+        await aside.run("a", lambda: release.wait(60), timeout_seconds=0.01)
     with pytest.raises(Stuck):
         await aside.run("a", lambda: True, timeout_seconds=5)
     release.set()

@@ -120,7 +120,7 @@ async def test_a_confirm_is_waited_for_no_longer_than_its_deadline(plane: AioPik
     doubts: list[str] = []
     publisher = Publisher(window=10, deadline_seconds=0.05, in_doubt=doubts.append)
     publisher.use(plane)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(BrokerUnavailable, match="did not confirm"):
             await publisher.publish([_parcel("m")])
     assert doubts
@@ -129,7 +129,7 @@ async def test_a_confirm_is_waited_for_no_longer_than_its_deadline(plane: AioPik
 async def test_without_a_connection_a_publisher_gives_up_in_time() -> None:
     """It would wait for ever for one to come."""
     publisher = Publisher(window=10, deadline_seconds=0.05, in_doubt=lambda reason: None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(BrokerUnavailable):
             await publisher.publish([_parcel("m")])
 
@@ -151,7 +151,7 @@ async def test_a_publisher_returns_after_the_last_confirm(plane: AioPikaPlane) -
 
 async def test_any_answer_of_the_broker_has_a_deadline() -> None:
     """What the driver would wait for without end."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(BrokerUnavailable, match="no answer"):
             async with answered("asking", 0.02):
                 await asyncio.Event().wait()

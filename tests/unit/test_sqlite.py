@@ -42,7 +42,7 @@ async def values(database: Database) -> list[object]:
 async def test_writes_that_wait_together_are_one_transaction(database: Database) -> None:
     """While the writer is busy, everything else gathers for one commit."""
     hold = threading.Event()
-    first = database.write(lambda connection: hold.wait(5))
+    first = database.write(lambda connection: hold.wait(60))
     await wait_until(lambda: database.waiting == 0)
     commits = database.commits
     rest = [database.write(put(at), durable=at % 7 == 0) for at in range(100)]
@@ -56,7 +56,7 @@ async def test_writes_that_wait_together_are_one_transaction(database: Database)
 async def test_a_failing_write_does_not_hurt_its_neighbours(database: Database) -> None:
     """Each failure goes to whoever asked; what it wrote is undone, the others of its group are kept."""
     hold = threading.Event()
-    first = database.write(lambda connection: hold.wait(5))
+    first = database.write(lambda connection: hold.wait(60))
 
     def half(connection: Connection) -> None:
         connection.execute("INSERT INTO t VALUES('half')")
@@ -101,7 +101,7 @@ async def test_a_reader_sees_one_moment(database: Database) -> None:
     def two_looks(connection: Connection) -> tuple[int, int]:
         first = len(all_rows(connection, "SELECT x FROM t"))
         between.set()
-        go_on.wait(5)
+        go_on.wait(60)
         return first, len(all_rows(connection, "SELECT x FROM t"))
 
     reading = asyncio.ensure_future(database.read(two_looks))
@@ -114,7 +114,7 @@ async def test_a_reader_sees_one_moment(database: Database) -> None:
 async def test_a_caller_that_left_changes_nothing_for_the_others(database: Database) -> None:
     """A cancelled wait is not an undone write."""
     hold = threading.Event()
-    first = database.write(lambda connection: hold.wait(5))
+    first = database.write(lambda connection: hold.wait(60))
     left, stays = database.write(put(1)), database.write(put(2))
     left.cancel()
     hold.set()
@@ -226,7 +226,7 @@ def test_a_second_process_is_refused_until_the_first_one_ends(tmp_path: Path) ->
         assert str(first.pid) in str(caught.value)
     finally:
         first.kill()
-        first.wait(10)
+        first.wait(60)
         first.stdout.close()
         first.stdin.close()
     lock = OwnerLock(tmp_path)

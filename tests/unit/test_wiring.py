@@ -175,7 +175,7 @@ async def test_background_work_that_dies_takes_the_owner_down(
             await asyncio.Event().wait()
 
     with pytest.raises(PartDied, match="services died: RuntimeError: the test broke it"):
-        await asyncio.wait_for(serve(), 10)
+        await asyncio.wait_for(serve(), 60)
 
 
 async def test_cancel_before_the_start(tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ async def test_results_wait_while_the_link_is_away(road: Road, worker: InProcess
     await road.until_logged(job, "ready")
     await road.server.close()
     await wait_until(lambda: not worker.link.is_connected)
-    await wait_until(lambda: worker.worker.running == 0, 10.0)
+    await wait_until(lambda: worker.worker.running == 0)
     assert worker.worker.held() == [(job, 1)]
     await road.reopen_links()
     assert (await road.result(job)).event is JobEvent.FINISH
@@ -259,7 +259,7 @@ async def test_a_claim_that_went_elsewhere_is_abandoned(road: Road, worker: InPr
     await road.server.close()
     road.desk.owners[job] = "another"
     await road.reopen_links()
-    await wait_until(lambda: worker.worker.running == 0, 10.0)
+    await wait_until(lambda: worker.worker.running == 0)
     await wait_until(lambda: worker.worker.held() == [])
     assert road.of(job) == []
 
