@@ -155,7 +155,7 @@ def test_worker_before_the_broker_and_the_server(
         with engine.client() as client:
             client.namespaces.add("test")
             client.functions.add("test/one", "def main():\n    return 1\n")
-            assert client.submit("test/one", wait=30).result == 1
+            assert client.submit("test/one", wait=60).result == 1
         assert (worker.stop(), server.stop()) == (0, 0)
 
 
@@ -209,7 +209,7 @@ def test_two_of_each(tmp_path: Path, rabbit: RabbitNode, mongodb: MongoAddress) 
             eventually(lambda: one.hosts().items, seconds=2 * START_SECONDS, what="the worker")
             one.namespaces.add("test")
             one.functions.add("test/one", "def main():\n    return 1\n")
-            assert other.submit("test/one", wait=30).result == 1
+            assert other.submit("test/one", wait=60).result == 1
             engine.daemon(DAEMONS)
             eventually(
                 lambda: any(part.state == "standby" for part in one.status().parts),
