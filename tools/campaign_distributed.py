@@ -68,6 +68,7 @@ class DistributedStack(Stack):
 
     control = ("server", *DAEMONS)
     open_max = 600
+    calm_seconds = 20.0  # with the time that its connections take to be built anew
     is_charging_exact = (
         False  # who cannot be heard for a lease's length is charged, and is not to blame
     )

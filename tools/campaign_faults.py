@@ -25,8 +25,6 @@ VICTIMS: Final = 6
 """Long jobs that are submitted before a worker is killed, so that it is known to run some."""
 CALM_SHARE: Final = 0.6
 """Of the kills of a worker that wait until nothing else is the matter."""
-CALM_SECONDS: Final = 11.0
-"""So long after its own start or pause, the control side gives every worker a whole lease to be heard again."""
 
 
 class Fault(NamedTuple):
@@ -75,7 +73,7 @@ class Faults:
         self._only = only
         self._longest = longest
         self._deck: list[Fault] = []
-        self._calm_at = time.monotonic() + CALM_SECONDS
+        self._calm_at = time.monotonic() + self.stack.calm_seconds
 
     def kinds(self) -> list[Fault]:
         """All that there are on this engine."""
@@ -96,7 +94,7 @@ class Faults:
 
     def no_calm(self) -> None:
         """Something but a worker was just disturbed."""
-        self._calm_at = time.monotonic() + CALM_SECONDS
+        self._calm_at = time.monotonic() + self.stack.calm_seconds
 
     def pause(self) -> float:
         """Seconds until the next."""

@@ -60,6 +60,8 @@ class Stack:
     """Names of the control side's processes, in the order in which they start."""
     open_max = 5_000
     """Most jobs that the load keeps unfinished."""
+    calm_seconds = 11.0
+    """So long after a fault of its own, the control side gives every worker a whole lease to be heard again."""
     is_charging_exact = True
     """Whether a worker that nobody hurt is never charged with a loss here."""
 
