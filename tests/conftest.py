@@ -20,6 +20,7 @@ SERIAL_FOLDERS = {"acceptance", "integration"}
 
 # What `@pytest.mark.external(NAME)` asks for: how it is found, and how to get it.
 SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
+    "curl": (lambda: shutil.which("curl") is not None, "apt-get install curl"),
     "git": (lambda: shutil.which("git") is not None, "apt-get install git"),
     "mongodb": (mongodb.available, mongodb.ADVICE),
     "rabbitmq": (rabbitmq.is_to_be_had, rabbitmq.ADVICE),

@@ -45,7 +45,7 @@ def follow(stack: Up, page: str) -> list[str]:
         env=env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -98,6 +98,7 @@ def test_the_python_part_prints_the_result(told: list[str]) -> None:
     assert "{'steps': 3, 'complete': True}" in part(told, "SyncClient")
 
 
+@pytest.mark.external("curl")
 def test_the_howto_works(stack: Up) -> None:
     """A namespace and users are added, a plugin answers, and the copy of the database is whole."""
     told = follow(stack, "howto.md")
