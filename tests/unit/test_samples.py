@@ -293,7 +293,7 @@ class Pages(BaseHTTPRequestHandler):
         if self.path == "/endless":
             return self.stream(b"x" * (1 << 16))
         if self.path == "/slow":
-            return self.stream(b"x", pause=0.05)
+            return self.stream(b"x", pause=0.2)
         return self.answer(200, b"hello world")
 
     def answer(self, status: int, body: bytes = b"", location: str = "") -> None:
@@ -366,7 +366,7 @@ def test_fetch_keeps_its_time_over_the_whole_answer(site: str, job: FakeJob) -> 
     start = time.monotonic()
     with pytest.raises(TimeoutError):
         load("fetch").main(f"{site}/slow", timeout_seconds=0.3)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30  # the whole body would take a minute
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/x", "/etc/passwd", ""])
