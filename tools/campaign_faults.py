@@ -72,6 +72,7 @@ class Faults:
         self.probe = probe
         self._only = only
         self._longest = longest
+        self._stopping: set[str] = set()
         self._deck: list[Fault] = []
         self._calm_at = time.monotonic() + self.stack.calm_seconds
 
@@ -86,6 +87,9 @@ class Faults:
             self._deck = [kind for kind in kinds for _ in range(kind.weight)]
             self.chance.shuffle(self._deck)
         kind = self._deck.pop()
+        if not kind.is_of_worker:
+            # A worker that stops has nobody to give its claims back to: their leases lapse, and that is charged.
+            self.hurt |= self._stopping
         kind.act()
         if not kind.is_of_worker:
             self.no_calm()
@@ -133,7 +137,10 @@ class Faults:
         """SIGTERM; the control side's processes have to end well."""
         if name in self.stack.workers:
             if self.stack.lives(name):
-                self.stack.running[name].process.terminate()
+                process = self.stack.running[name].process
+                is_calm = time.monotonic() >= self._calm_at
+                (self._stopping if is_calm else self.hurt).add(str(process.pid))
+                process.terminate()
             return
         is_young = self.age(name) < YOUNG_SECONDS
         status = self.end_process(name, signal.SIGTERM)
