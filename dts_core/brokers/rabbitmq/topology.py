@@ -29,6 +29,8 @@ BOUNDED_SECONDS: Final = 600
 REQUEST_SECONDS: Final = 30
 """Nobody waits for an answer any longer."""
 PRIORITY_MAX: Final = 9
+KNOWN_MAX: Final = 10_000
+"""Most queues whose kind is remembered."""
 _HIGH_FROM: Final = 1
 _URGENT_FROM: Final = 5
 
@@ -51,6 +53,8 @@ class Topology:
             (names.results, names.heartbeats, names.logs, base.REQUESTS, base.DEAD)
         )
         """Queues that are bound to the exchange UP."""
+        self._kinds: dict[str, str] = {}
+        """What the patterns say of the queues that were asked about: each message asks."""
 
     def spec_of(self, queue: str) -> QueueSpec:
         """What a queue is that this process did not declare itself."""
@@ -64,13 +68,21 @@ class Topology:
         """Whether it is made as a quorum queue. Patterns know the queue by the name of the code."""
         if spec.kind is not QueueKind.WORK:
             return False
-        known = spec.name
+        kind = self._kinds.get(spec.name)
+        if kind is None:
+            kind = self._kind_of(spec.name)
+            if len(self._kinds) < KNOWN_MAX:
+                self._kinds[spec.name] = kind
+        return kind == "quorum"
+
+    def _kind_of(self, queue: str) -> str:
+        known = queue
         if known.startswith(self._jobs):
             known = base.JOBS + known.removeprefix(self._jobs)
         for pattern, kind in self._settings.kinds.items():
             if fnmatchcase(known, pattern):
-                return kind == "quorum"
-        return True
+                return kind
+        return "quorum"
 
     def bands(self, spec: QueueSpec) -> tuple[str, ...]:
         """The queues on RabbitMQ, the most urgent first."""
