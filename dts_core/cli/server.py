@@ -8,8 +8,9 @@ from dts_core.cli.host_options import SETTINGS, config_options
 
 
 @click.command(context_settings=SETTINGS)
+@click.option("--samples", is_flag=True, help="Add the sample functions, as namespace `sample`.")
 @config_options
-def server(config_file: Path | None, config_dir: Path | None, dev: bool) -> None:
+def server(samples: bool, config_file: Path | None, config_dir: Path | None, dev: bool) -> None:
     """Run the server, alone or with everything but the workers.
 
     With a data folder as its store it runs API, daemons and, unless that is RabbitMQ, the broker in
@@ -29,4 +30,4 @@ def server(config_file: Path | None, config_dir: Path | None, dev: bool) -> None
     settings = loaded.settings
     layout = layout_of(settings.broker, settings.store)
     folder = data_folder_of(layout, settings.server.data)
-    run_stack(Plan(folder=folder, layout=layout, loaded=loaded))
+    run_stack(Plan(folder=folder, layout=layout, loaded=loaded, adds_samples=samples))

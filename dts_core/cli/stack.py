@@ -60,7 +60,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of the workers; None when none is started."""
     workers: int = 0
     with_samples: bool = False
-    """Whether a new folder gets the namespace `sample`."""
+    """Whether a new store gets the namespace `sample`."""
+    adds_samples: bool = False
+    """Whether a store that is in use gets it too."""
     parent_pipe: int | None = None
 
 
@@ -152,9 +154,9 @@ def _drain_seconds(plan: Plan) -> float:
 
 
 async def _prepare(plan: Plan, folder: Path, control: Control) -> Administrator:
-    """See that there is an administrator, and samples in a new folder."""
+    """See that there is an administrator, and samples where they are wanted."""
     administrator = Administrator(folder, control.services.users, control.services.sessions)
-    if plan.with_samples and await administrator.is_new():
+    if plan.adds_samples or (plan.with_samples and await administrator.is_new()):
         await add_samples(control.services)
     await administrator.ensure()
     return administrator
@@ -183,19 +185,24 @@ def _announce(plan: Plan, url: str, credentials: Path) -> None:
     if wanted and not url.endswith(f":{wanted}"):
         click.echo(f"dts: port {wanted} is taken, another one is used", err=True)
     with contextlib.suppress(BrokenPipeError):  # nobody reads it: endpoint.json says the same
-        click.echo(_story(plan.folder, url, credentials))
-    _log.info("ready at %s, %s", url, plural(plan.workers, "worker"))
+        click.echo(_story(plan, url, credentials))
+    started = f", {plural(plan.workers, 'worker')}" if plan.worker is not None else ""
+    _log.info("ready at %s%s", url, started)
 
 
-def _story(folder: Path, url: str, credentials: Path) -> str:
+def _story(plan: Plan, url: str, credentials: Path) -> str:
     """Where it is, and what to do next."""
+    folder = plan.folder
     own = folder == places.default_data().expanduser().absolute()
     data = "" if own else f" --data {shlex.quote(clean(str(folder)))}"
+    first = ("a first function:", f"dts functions push NAMESPACE/NAME FILE.py{data}")
+    if plan.with_samples or plan.adds_samples:
+        first = ("a first job:", f"dts submit sample/steps --wait{data}")
     lines = [
         ("dts runs at", url),
         ("credentials of the administrator:", clean(str(credentials))),
         ("the console, in another terminal:", f"dts-tui{data}"),
-        ("a first job:", f"dts submit sample/steps --wait{data}"),
+        first,
         ("to stop it:", "Ctrl-C, or SIGTERM"),
     ]
     return "\n".join(f"{name} {value}" for name, value in lines)

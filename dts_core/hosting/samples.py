@@ -1,4 +1,4 @@
-"""The functions that ship with dts, as namespace `sample` of a new data folder."""
+"""The functions that ship with dts, as namespace `sample`."""
 
 import asyncio
 import logging
@@ -32,6 +32,8 @@ async def add_samples(services: Services) -> None:
             await services.functions.create(
                 LOCAL, {"_id": f"{NAMESPACE}/{name}", "source": source, "note": "ships with dts"}
             )
+        except Conflict:
+            _log.debug("sample function %s is there already", name)
         except DtsError as error:  # one that is refused must not keep the server from starting
             _log.warning("sample function %s was not added: %s", name, error)
 
