@@ -7,6 +7,8 @@ from dts_core.text import one_line
 
 HOST_USER: Final = "dts.host."
 """Prefix of the broker's users for workers: `dts.host.<host>`."""
+NOBODY: Final = f"{HOST_USER}?"
+"""Stands for who did not sign a message, where the broker vouches for users; no host has such a name."""
 
 
 def host_of(user: str) -> str | None:
@@ -15,11 +17,13 @@ def host_of(user: str) -> str | None:
 
 
 def check_sender(user: str, body: Any) -> None:
-    """A worker's user speaks for its own host alone. Bodies that name no host pass.
+    """A worker's user speaks for its own host alone. Bodies that name no host pass, signed ones.
 
     Raises:
-        Forbidden: The body is another host's.
+        Forbidden: The body is another host's, or nobody's.
     """
+    if user == NOBODY:
+        raise Forbidden("it is not signed with the user that published it.")
     host = host_of(user)
     if host is None:
         return

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 
 from dts_core.brokers.base import Broker, Delivery, Message
 from dts_core.brokers.consumer import HandBack
 from dts_core.brokers.rabbitmq.letters import REASON, letter_copy, letter_of
+from dts_core.brokers.rabbitmq.vouching import vouched
 from dts_core.daemons import undertaker as module
 from dts_core.daemons.undertaker import Undertaker
 from dts_core.errors import BrokerUnavailable
@@ -118,6 +120,17 @@ async def test_a_host_ends_no_job_of_another(yard: Yard) -> None:
     for state in (JobState.RUNNING, JobState.QUEUED):
         job = await yard.add(state)
         await yard.take(refused(job, "dts.host.h2"))
+        assert await yard.state(job) is state
+
+
+async def test_a_host_s_garbage_ends_no_job_by_the_control_side_s_refusal(yard: Yard) -> None:
+    """It calls itself the message of a job, and is refused where results are read: the copy is the control side's."""
+    for state in (JobState.QUEUED, JobState.RUNNING):
+        job = await yard.add(state)
+        for user in ("dts.host.h9", ""):
+            garbage = Message(b"?", type="JobMessage", message_id=job.id, user_id=user)
+            copy = letter_copy(Delivery(1, "results", vouched(garbage)), "not readable")
+            await yard.take(vouched(msgspec.structs.replace(copy, user_id="dts.control")))
         assert await yard.state(job) is state
 
 

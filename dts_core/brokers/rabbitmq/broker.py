@@ -33,7 +33,7 @@ from dts_core.brokers.rabbitmq.asking import Asker
 from dts_core.brokers.rabbitmq.consumption import RabbitConsumption
 from dts_core.brokers.rabbitmq.figures import Figures
 from dts_core.brokers.rabbitmq.framing.address import address_of
-from dts_core.brokers.rabbitmq.letters import letter_copy
+from dts_core.brokers.rabbitmq.letters import letter_copy, may_go_again
 from dts_core.brokers.rabbitmq.making import Maker
 from dts_core.brokers.rabbitmq.plane import Plane
 from dts_core.brokers.rabbitmq.publishing import Parcel, Publisher
@@ -41,6 +41,7 @@ from dts_core.brokers.rabbitmq.subscribing import RabbitSubscription
 from dts_core.brokers.rabbitmq.supervisor import Supervisor
 from dts_core.brokers.rabbitmq.tls import context_of
 from dts_core.brokers.rabbitmq.topology import Topology, band_for
+from dts_core.brokers.rabbitmq.vouching import passed_on
 from dts_core.errors import BrokerUnavailable, DtsError, QueueNotFound, TooLarge
 from dts_core.model import QueueStats
 from dts_core.settings import QueueNames, RabbitSettings, TlsSettings
@@ -235,11 +236,17 @@ class RabbitmqBroker:
         return await self._grave().dead_letters(limit=limit, before=before)
 
     async def send_again(self, seqs: Sequence[int]) -> int:
-        """See Broker. The letters are removed once their messages are confirmed."""
-        letters = await self._grave().get_dead(list(dict.fromkeys(seqs)))
+        """See Broker. The letters are removed once their messages are confirmed.
+
+        What came from a worker's user goes on in its name, and stays when that user could not have sent it there.
+        """
+        found = await self._grave().get_dead(list(dict.fromkeys(seqs)))
+        letters = [letter for letter in found if may_go_again(letter, self._topology.up)]
         if not letters:
             return 0
-        await self.publish([Outgoing(letter.queue, letter.message) for letter in letters])
+        await self.publish(
+            [Outgoing(letter.queue, passed_on(letter.message)) for letter in letters]
+        )
         return await self._grave().discard_dead([letter.seq for letter in letters])
 
     async def discard_dead(self, seqs: Sequence[int]) -> int:

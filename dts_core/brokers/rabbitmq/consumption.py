@@ -13,6 +13,7 @@ from dts_core.brokers.rabbitmq.acks import AckBook
 from dts_core.brokers.rabbitmq.bands import Band, Held, Source
 from dts_core.brokers.rabbitmq.figures import Figures
 from dts_core.brokers.rabbitmq.plane import Plane, PlaneDelivery
+from dts_core.brokers.rabbitmq.vouching import vouched
 from dts_core.errors import BrokerUnavailable, DtsError, QueueNotFound
 
 RETRY_FIRST_SECONDS: Final = 0.1
@@ -324,7 +325,7 @@ class RabbitConsumption:
             return
         base, book, queue = self._base, self._book, self.spec.name
         for each in deliveries:
-            delivery = Delivery(base + each.tag, queue, each.message, each.redelivered)
+            delivery = Delivery(base + each.tag, queue, vouched(each.message), each.redelivered)
             held = Held(source, delivery)
             book.add(each.tag, held)
             source.band.waiting.append(held)

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,13 +10,13 @@ import msgspec
 
 from dts_core.brokers.base import DeadLetter, Delivery, Message
 from dts_core.brokers.rabbitmq.topology import queue_of
+from dts_core.brokers.rabbitmq.vouching import USER, passed_on
+from dts_core.brokers.senders import host_of
 from dts_core.text import one_line
 
 REASON: Final = "x-dts-reason"
 QUEUE: Final = "x-dts-queue"
 KEY: Final = "x-dts-key"
-USER: Final = "x-dts-user"
-"""Who published the message that was given up."""
 _OURS: Final = frozenset((REASON, QUEUE, KEY, USER))
 _DEATH: Final = "x-death"
 _FIRST: Final = "x-first-death-"
@@ -31,13 +32,11 @@ def letter_copy(delivery: Delivery, reason: str) -> Message:
     """What is published to `dead` for a delivery that is refused with a reason."""
     message = delivery.message
     headers = {
-        **message.headers,
+        **passed_on(message).headers,
         QUEUE: delivery.queue,
         REASON: one_line(reason, 300),
         KEY: secrets.token_hex(16),
     }
-    if message.user_id:
-        headers[USER] = message.user_id
     return _with(message, headers, "")
 
 
@@ -74,6 +73,11 @@ def letter_of(
     }
     plain = _with(message, kept, user or message.user_id)
     return key, DeadLetter(0, queue, died.astimezone(UTC), one_line(reason, 300), plain)
+
+
+def may_go_again(letter: DeadLetter, up: Container[str]) -> bool:
+    """Whether it may be sent again: in a worker's name only to the queues in `up`, where its user writes itself."""
+    return host_of(letter.message.user_id) is None or letter.queue in up
 
 
 def _with(message: Message, headers: dict[str, Any], user: str) -> Message:
