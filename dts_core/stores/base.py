@@ -209,8 +209,11 @@ class OutboxStore(JobStore, Protocol):
         """As `apply`, durable; each job that is led to `queued` owes its message from `at` on, in the same write."""
         ...
 
-    async def settle_jobs(self, job_ids: Sequence[str]) -> None:
-        """The messages of these jobs are confirmed: they owe none."""
+    async def settle_jobs(self, invited: Sequence[tuple[str, int]]) -> None:
+        """Messages of (job, epoch) are confirmed: these jobs owe none, unless their epoch is another by now.
+
+        Whoever queued a job anew after a later claim owes a message of their own.
+        """
         ...
 
 

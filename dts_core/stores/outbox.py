@@ -101,14 +101,16 @@ class OutboxIntake:
     ) -> list[Outcome]:
         outcomes = await self._store.apply_owing(transitions)
         invited = [
-            outgoing
+            (outgoing, outcome.epoch)
             for transition, outcome, outgoing in zip(transitions, outcomes, messages, strict=True)
             if outcome.state is JobState.QUEUED
             and (outcome.applied or transition.event is JobEvent.PUBLISH)
         ]
-        if invited and await self._publish(invited):
+        if invited and await self._publish([outgoing for outgoing, _ in invited]):
             try:
-                await self._store.settle_jobs([each.message.message_id for each in invited])
+                await self._store.settle_jobs(
+                    [(outgoing.message.message_id, epoch) for outgoing, epoch in invited]
+                )
             except StoreError as error:
                 log.warning("%d published jobs still owe their message: %s", len(invited), error)
         return outcomes

@@ -214,6 +214,27 @@ async def test_a_claim_may_be_quicker_than_the_record_of_the_publication(
     assert await states(beside, job) == ["running"]
 
 
+async def test_a_confirm_settles_the_message_of_its_own_invitation_alone(
+    beside: Engine, clock: ManualClock
+) -> None:
+    """Meanwhile the job was claimed and queued anew, by somebody whose message did not go out: that one is owed."""
+    job = job_in(JobState.RETRYING)
+    await beside.store.insert_jobs([job])
+
+    async def run_and_give_back() -> None:
+        [claimed] = await beside.store.apply([move(job, JobEvent.CLAIM, at=clock.now())])
+        back = move(job, JobEvent.GIVE_BACK, epoch=claimed.epoch, at=clock.now())
+        [outcome] = await beside.store.apply_owing([back])
+        assert outcome.applied
+
+    beside.broker.on_publish = run_and_give_back
+    await beside.intake.invite([move(job, JobEvent.DUE, at=clock.now())], [invitation(job)])
+    assert await states(beside, job) == ["queued"]
+    beside.broker.on_publish = None
+    assert await publish_again(beside, clock) == [job.id]
+    assert await publish_again(beside, clock) == []
+
+
 async def test_a_submission_that_was_never_published_is_answered_with_its_first_ids(
     beside: Engine, clock: ManualClock
 ) -> None:

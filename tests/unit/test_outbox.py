@@ -38,8 +38,8 @@ class Both:
         self._note("owe", [each.id for each in transitions])
         return [Outcome(each.id, True, JobState.QUEUED, 1) for each in transitions]
 
-    async def settle_jobs(self, job_ids: Sequence[str]) -> None:
-        self._note("settle", list(job_ids))
+    async def settle_jobs(self, invited: Sequence[tuple[str, int]]) -> None:
+        self._note("settle", [job for job, _ in invited])
 
     def _note(self, what: str, ids: list[str]) -> None:
         self.told.append((what, ids))

@@ -60,6 +60,7 @@ _OWING: Final = (
     "WHERE owed IS NOT NULL AND owed<? AND state='queued' ORDER BY owed LIMIT ?"
 )
 _OWE: Final = "UPDATE jobs SET owed=? WHERE id=?"
+_SETTLE: Final = "UPDATE jobs SET owed=NULL WHERE id=? AND (epoch=? OR state<>'queued')"
 _NEXT: Final = (
     "SELECT (SELECT min(due) FROM jobs INDEXED BY jobs_due WHERE due IS NOT NULL), "
     "(SELECT min(lease) FROM jobs INDEXED BY jobs_lease WHERE lease IS NOT NULL), "
@@ -119,12 +120,11 @@ class Jobs(Part):
 
         return await self._write(work, durable=True)
 
-    async def settle_jobs(self, job_ids: Sequence[str]) -> None:
+    async def settle_jobs(self, invited: Sequence[tuple[str, int]]) -> None:
         """See OutboxStore."""
-        rows = [(job,) for job in job_ids]
 
         def work(connection: Connection) -> None:
-            connection.executemany("UPDATE jobs SET owed=NULL WHERE id=?", rows)
+            connection.executemany(_SETTLE, invited)
 
         await self._write(work)
 

@@ -28,6 +28,7 @@ from pymongo import (
     ReadPreference,
     ReplaceOne,
     ReturnDocument,
+    UpdateMany,
     UpdateOne,
     WriteConcern,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "PyMongoError",
     "ReplaceOne",
     "ReturnDocument",
+    "UpdateMany",
     "UpdateOne",
     "answering",
     "connect",

@@ -17,7 +17,13 @@ from dts_core.stores.fields import EPOCH_MAX, micros
 from dts_core.stores.mongodb import chunks
 from dts_core.stores.mongodb.base import Part, Shared
 from dts_core.stores.mongodb.counts import FIGURES, Counts, Deltas
-from dts_core.stores.mongodb.driver import BulkWriteError, UpdateOne, deadlined, only_duplicates
+from dts_core.stores.mongodb.driver import (
+    BulkWriteError,
+    UpdateMany,
+    UpdateOne,
+    deadlined,
+    only_duplicates,
+)
 from dts_core.stores.mongodb.jobdocs import document_of
 from dts_core.stores.mongodb.moves import READ, TRAIL, Standing
 from dts_core.stores.mongodb.positions import Taken
@@ -55,9 +61,17 @@ class JobWrites(Part):
         return await self._apply(transitions, owing=True)
 
     @deadlined
-    async def settle_jobs(self, job_ids: Sequence[str]) -> None:
-        """See OutboxStore."""
-        await self._jobs.update_many({"_id": {"$in": list(job_ids)}}, {"$set": {"owed": None}})
+    async def settle_jobs(self, invited: Sequence[tuple[str, int]]) -> None:
+        """See OutboxStore. A claim has settled by itself."""
+        by_epoch: dict[int, list[str]] = {}
+        for job, epoch in invited:
+            by_epoch.setdefault(epoch, []).append(job)
+        writes = [
+            UpdateMany({"_id": {"$in": jobs}, "epoch": epoch}, {"$set": {"owed": None}})
+            for epoch, jobs in by_epoch.items()
+        ]
+        if writes:
+            await self._jobs.bulk_write(writes, ordered=False)
 
     @deadlined
     async def set_progress(self, items: Sequence[Progress]) -> list[str]:
