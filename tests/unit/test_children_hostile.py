@@ -10,7 +10,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dts_core.children import Children, ChildrenSettings, ChildSettings, EndKind, StopKind, watch
+from dts_core.children import (
+    Children,
+    ChildrenSettings,
+    ChildSettings,
+    Ended,
+    EndKind,
+    StopKind,
+    watch,
+)
 from dts_core.testing import wait_until
 from tests.support.calls import Heard, call_of
 from tests.support.loops import on_both_loops
@@ -29,6 +37,18 @@ def alive(pid: int) -> bool:
 
 def is_gone(folder: str) -> bool:
     return not Path(folder).exists()
+
+
+async def timed_out(children: Children, source: str) -> tuple[Ended, int]:
+    """The end of a call that prints a pid and then has no end, and the pid; a slow machine is given longer for it."""
+    heard, pids = Heard(), list[int]()
+    for seconds in (0.2, 1.0, 5.0, 60.0):
+        call = call_of(source, timeout_seconds=seconds, grace_seconds=0.1)
+        ended = await children.run(call, on_log=heard.on_log)
+        pids = [int(text) for text in heard.texts if text.isdigit()]
+        if pids:
+            break
+    return ended, pids[0]
 
 
 async def works(children: Children) -> None:
@@ -87,14 +107,11 @@ LOOPS = {
 async def test_a_timeout_ends_a_call_for_good(children: Children, kind: str, way: str) -> None:
     """Asleep, busy or deaf to SIGTERM: the call is over, with its process, when the timeout is told."""
     source = f"import os, signal, time\n{kind} main():\n    print(os.getpid())\n    {LOOPS[way]}"
-    heard = Heard()
-    ended = await children.run(
-        call_of(source, timeout_seconds=0.2, grace_seconds=0.1), on_log=heard.on_log
-    )
+    ended, pid = await timed_out(children, source)
     assert ended.kind is EndKind.FAILED
     assert ended.error is not None
     assert ended.error.type == "Timeout"
-    assert not alive(int(heard.texts[0]))
+    assert not alive(pid)
     await works(children)
 
 
@@ -202,15 +219,24 @@ async def test_killing_a_shared_child_gives_the_others_back(children: Children) 
 
 
 @on_both_loops
-async def test_who_blocks_the_loop_is_found(children: Children) -> None:
+async def test_who_blocks_the_loop_is_found(children: Children, tmp_path: Path) -> None:
     """When a timed-out call cannot be reached because another blocks the loop, that one is charged too."""
-    block = (
-        "import asyncio, time\nasync def main():\n    await asyncio.sleep(0.1)\n    time.sleep(60)"
-    )
-    sleep = "import asyncio\nasync def main(): await asyncio.sleep(60)"
-    blocking = asyncio.ensure_future(children.run(call_of(block)))
+    block = """
+        import asyncio, os, time
+        async def main(signal):
+            while not os.path.exists(signal):
+                await asyncio.sleep(0.01)
+            time.sleep(60)
+        """
+    sleep = "import asyncio\nasync def main():\n    print('asleep')\n    await asyncio.sleep(60)"
+    signal, heard = tmp_path / "signal", Heard()
+    blocking = asyncio.ensure_future(children.run(call_of(block, str(signal))))
     bystander = asyncio.ensure_future(children.run(call_of(sleep)))
-    timed = await children.run(call_of(sleep, timeout_seconds=0.4, grace_seconds=0.1))
+    call = call_of(sleep, timeout_seconds=2.0, grace_seconds=0.1)
+    timing = asyncio.ensure_future(children.run(call, on_log=heard.on_log))
+    await wait_until(lambda: bool(heard.texts))
+    signal.touch()
+    timed = await timing
     assert timed.error is not None
     assert timed.error.type == "Timeout"
     blocker = await blocking
@@ -372,15 +398,12 @@ async def test_nothing_is_left_running(children: Children, kind: str, way: str, 
     source = (
         f"import subprocess, sys, time\n{kind} main():\n    {LEFT_BEHIND[way].strip()}\n    {end}"
     )
-    heard = Heard()
-    ended = await children.run(
-        call_of(source, timeout_seconds=1.0, grace_seconds=0.1), on_log=heard.on_log
-    )
     if "return" in end:
+        ended = await children.run(call_of(source))
         assert ended.result is not None, ended.error
         pid = int(ended.result)
     else:
-        pid = int(heard.texts[0])
+        _, pid = await timed_out(children, source)
     await wait_until(lambda: not alive(pid), what="the process left behind has ended")
     await works(children)
 
