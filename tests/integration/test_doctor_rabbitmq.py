@@ -61,6 +61,22 @@ async def test_granted_users_may_what_they_need_and_nothing_else(
     assert sum("may not" in each.what for each in found) == 4
 
 
+async def test_before_the_first_start_nothing_is_wrong(
+    rabbit: RabbitNode, url: str, tmp_path: Path
+) -> None:
+    """An empty virtual host has nothing to mend: what cannot be tried yet is a warning, for both sides."""
+    control = Grants(rabbit, url, tmp_path).control()
+    worker = Grants(rabbit, url, tmp_path).worker("n1", "default")
+    looks = [
+        await check_rabbitmq(BrokerSettings(url=control)),
+        await check_rabbitmq(LinkSettings(url=worker), host="n1", queues=["default"]),
+    ]
+    for found in looks:
+        assert bad(found) == []
+        unseen = [each for each in found if "cannot be seen yet" in each.what]
+        assert [each.level for each in unseen] == [Level.WARNING] * 2
+
+
 async def test_too_much_and_too_little_is_told(
     rabbit: RabbitNode, url: str, tmp_path: Path
 ) -> None:
@@ -76,8 +92,8 @@ async def test_too_much_and_too_little_is_told(
     assert not any("speak in another" in each for each in found)  # the broker itself forbids that
     nothing = rabbit.add_user(name, vhost, configure="^$", write="^$", read="^$")
     found = bad(await check_rabbitmq(LinkSettings(url=nothing), host="n1", queues=["default"]))
-    assert any("n1 cannot hear orders" in each for each in found)
-    assert any("n1 cannot publish results" in each for each in found)
+    assert any(f"{name} cannot hear orders" in each for each in found)
+    assert any(f"{name} cannot publish results" in each for each in found)
     found_all = await check_rabbitmq(LinkSettings(url=url), host="n1", queues=["default"])
     assert any("is taken on trust" in each.what for each in found_all)
 

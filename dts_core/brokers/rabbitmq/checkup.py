@@ -172,7 +172,7 @@ class _Checkup:
             ("make a queue of jobs, publish to it and take from it", round_trip),
             ("hear what others announce", subscribe),
         ]
-        return [await self._may(what, probe, "dts.control") for what, probe in needed]
+        return [await self._may(what, probe) for what, probe in needed]
 
     async def worker(self) -> list[Finding]:
         sub = subscription_queue(self._host, f"doctor{secrets.token_hex(6)}")
@@ -188,7 +188,7 @@ class _Checkup:
             ("hear orders", hear_orders),
             ("publish results, heartbeats and logs", report),
         ]
-        found = [await self._may(what, probe, self._host) for what, probe in needed]
+        found = [await self._may(what, probe) for what, probe in needed]
         expected = user_of(self._host)
         if self._address.user != expected:
             found.append(
@@ -225,12 +225,15 @@ class _Checkup:
             ("speak in another host's name", speak_for_another),
         ]
 
-    async def _may(self, what: str, probe: Probe, who: str) -> Finding:
+    async def _may(self, what: str, probe: Probe) -> Finding:
+        who = self._address.user
         refusal = await self._try(probe)
         if refusal is None:
             return ok(AREA, f"{who} may {what}")
-        advice = GRANT if isinstance(refusal, Forbidden) else "Start a server or daemon once."
-        if not isinstance(refusal, Forbidden | QueueNotFound):
+        if isinstance(refusal, QueueNotFound) and not await self._is_prepared():
+            return warning(AREA, f"whether {who} may {what} cannot be seen yet", _FIRST_START)
+        advice = GRANT
+        if not isinstance(refusal, Forbidden):
             advice = "A broker that takes no messages is out of memory or disk: see its log."
         return problem(AREA, f"{who} cannot {what}: {one_line(refusal.message)}", advice)
 
@@ -239,6 +242,17 @@ class _Checkup:
         if refusal is None:
             return problem(AREA, f"{self._address.user} may {what}", GRANT)
         return ok(AREA, f"{self._address.user} may not {what}")
+
+    async def _is_prepared(self) -> bool:
+        """Whether a server or daemon has made the exchanges of this virtual host; a passive look needs no right."""
+
+        def look(name: str) -> Probe:
+            return lambda channel: channel.exchange_declare(name, passive=True)
+
+        for name in (UP, fanout_name(CONTROL), fanout_name(EVENTS)):
+            if isinstance(await self._try(look(name)), QueueNotFound):
+                return False
+        return True
 
     async def _try(self, probe: Probe) -> DtsError | None:
         """Why it failed, or None."""
@@ -303,6 +317,7 @@ class _Checkup:
         return "" if refusal is None else f"queue {band}: {one_line(refusal.message)}"
 
 
+_FIRST_START: Final = "The first server or daemon makes what it takes; look again after that."
 _QUEUE_ADVICE: Final = (
     "Make the settings the same in every part; or empty the queue and delete it, it is made anew."
 )

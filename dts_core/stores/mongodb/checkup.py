@@ -75,7 +75,8 @@ def _replicas(settings: StoreSettings, hello: Mapping[str, Any]) -> Finding:
         report = warning if settings.allow_standalone else problem
         return report(AREA, what, advice)
     members = len(hello.get("hosts", ()))
-    what = f"replica set {one_line(str(hello['setName']))} of {members} members with data"
+    count = "1 member" if members == 1 else f"{members} members"
+    what = f"replica set {one_line(str(hello['setName']))} has {count} with data"
     if members < 3:
         return warning(AREA, what, "With three members one may be lost without a stop.")
     return ok(AREA, what)
