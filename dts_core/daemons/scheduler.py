@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from dts_core.brokers.base import Broker, Outgoing
 from dts_core.clock import Clock
+from dts_core.daemons.reminders import Reminders
 from dts_core.errors import DtsError, TooLarge
 from dts_core.model import RESULT_MAX, Job, Outcome, Transition
 from dts_core.services.claims import burial, changes_of, expiry, loss, undeliverable
@@ -28,7 +29,9 @@ BATCH: Final = 500
 MINUTE_SECONDS: Final = 60.0
 HOUR_SECONDS: Final = 3600.0
 PAUSES_SECONDS: Final = 3.0
-"""How often workers are told which queues are paused: one may just have come, or missed it."""
+"""How often workers are told what is paused and what is to stop: one may just have come, or missed it."""
+LOST_SECONDS: Final = 60.0
+"""How often lost invitations are looked for."""
 LEAST_SLEEP_SECONDS: Final = 0.005
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -57,10 +60,13 @@ class Scheduler:
         self._clock = clock
         self._leases = leases
         self._result_max = result_max
+        self._reminders = Reminders(broker, store, clock)
         self._wake = asyncio.Event()
         self._chores: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("publish pending jobs", settings.pending_seconds, self.publish_pending),
             ("announce pauses", PAUSES_SECONDS, self.announce_pauses),
+            ("repeat orders to stop", PAUSES_SECONDS, self._reminders.repeat_cancels),
+            ("look for lost invitations", LOST_SECONDS, self.publish_lost),
             ("roll up samples", MINUTE_SECONDS, self.roll_up),
             ("retention", HOUR_SECONDS, self.retain),
         ]
@@ -115,11 +121,25 @@ class Scheduler:
                 await self._guarded(name, chore)
 
     async def publish_pending(self) -> None:
-        """Publish jobs again whose publication was cut off."""
-        now = self._clock.now()
+        """Publish jobs again whose publication was cut off: all, unless that takes until the next time, or fails."""
+        now, begun = self._clock.now(), self._clock.monotonic()
         before = now - timedelta(seconds=self._settings.pending_seconds)
-        jobs = await self._store.pending_jobs(before, limit=BATCH)
-        await self._invite(jobs, now, lambda job: _event(job, JobEvent.PUBLISH, now))
+        first = ""
+        while jobs := await self._store.pending_jobs(before, limit=BATCH):
+            await self._invite(jobs, now, lambda job: _event(job, JobEvent.PUBLISH, now))
+            is_late = self._clock.monotonic() - begun >= self._settings.pending_seconds
+            if len(jobs) < BATCH or jobs[0].id == first or is_late:
+                return
+            first = jobs[0].id
+
+    async def publish_lost(self) -> None:
+        """Publish jobs again whose message is nowhere to be seen."""
+        now = self._clock.now()
+        if jobs := await self._reminders.lost():
+            log.warning(
+                "%d queued jobs have no message any more: they are invited to again", len(jobs)
+            )
+            await self._invite(jobs, now, lambda job: _event(job, JobEvent.PUBLISH, now))
 
     async def announce_pauses(self) -> None:
         """Tell every worker which queues are paused."""

@@ -364,7 +364,7 @@ class Jobs:
         return [_cancelled(each) for each in outcomes]
 
     async def _tell_workers(self, cancel: Cancel) -> None:
-        """A worker that misses it learns with its next lease renewal that the job is to stop."""
+        """A worker that misses it is told again by the scheduler, as long as the job is to stop."""
         message = Message(body=codec.encode(cancel), type="Cancel")
         try:
             await self._broker.fanout(CONTROL, message)
