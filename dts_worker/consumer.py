@@ -1,7 +1,8 @@
 """Takes jobs from the worker's queues: decodes them, and asks for as many as the slots can use."""
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import structlog
@@ -18,6 +19,12 @@ HORIZON_SECONDS = 0.25
 """Synchronous jobs are held ahead for about this time, so that a slow one does not wait here while others are idle."""
 SECONDS_MIN = 0.0005
 """Shortest average that counts."""
+PATIENCE_SECONDS = 1.0
+"""Asynchronous jobs that would wait here for longer go back."""
+AHEAD_MAX = 1_000
+"""Most deliveries held while asynchronous jobs are over at once: the larger the batches, the cheaper is each claim."""
+AHEAD_BYTES = 32 << 20
+"""Arguments held from which no more are held ahead."""
 ID_MAX = 64
 log = structlog.get_logger(__name__)
 
@@ -27,12 +34,14 @@ class Credit:
 
     Args:
         slots: Synchronous jobs at once.
-        ceiling: Never more.
+        ceiling: Never more, save for asynchronous jobs that are over at once.
+        most: Never more even of these; 0: as the ceiling.
     """
 
-    def __init__(self, slots: int, ceiling: int) -> None:
+    def __init__(self, slots: int, ceiling: int, most: int = 0) -> None:
         self.floor = min(2 * slots, ceiling)
         self.ceiling = ceiling
+        self.most = max(most, ceiling)
         self.amount = self.floor
         self.slots = slots
 
@@ -41,15 +50,45 @@ class Credit:
         ahead = int(self.slots * HORIZON_SECONDS / max(sync_seconds, SECONDS_MIN))
         return min(max(ahead, self.slots), self.ceiling)
 
-    def adjust(self, *, held: int, sync_waiting: int, sync_seconds: float) -> bool:
-        """Look at what is held; True when `amount` changed."""
+    def adjust(
+        self, *, held: int, sync_waiting: int, sync_seconds: float, async_ahead: int = 0
+    ) -> bool:
+        """Look at what is held, `async_ahead` of which may wait beyond the ceiling; True when `amount` changed."""
         before = self.amount
         allowed = self.allowed_waiting(sync_seconds)
         if sync_waiting > allowed:
             self.amount = self.floor
         elif held >= self.amount and sync_waiting <= allowed // 2:
-            self.amount = min(self.amount * 2, self.ceiling)
+            limit = min(self.ceiling + async_ahead, self.most)
+            self.amount = max(min(self.amount * 2, limit), self.amount)
         return self.amount != before
+
+    def fall_back(self) -> None:
+        """Asynchronous jobs wait here after all."""
+        self.amount = min(self.amount, self.ceiling)
+
+
+class Pace:
+    """How many asynchronous jobs have ended within the last horizon, for how many may wait here.
+
+    Args:
+        monotonic: The time.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._since = monotonic()
+        self._before = 0
+        self.ahead = 0
+
+    def look(self, ended: int) -> int:
+        """How many may wait, when so many have ended since the start."""
+        now = self._monotonic()
+        took = now - self._since
+        if took >= HORIZON_SECONDS:
+            self.ahead = int((ended - self._before) * HORIZON_SECONDS / took)
+            self._since, self._before = now, ended
+        return self.ahead
 
 
 class Consumer:
@@ -79,6 +118,9 @@ class Consumer:
         """Queues that are paused, for every worker."""
         self._functions: set[str] = set()
         self._later: asyncio.TimerHandle | None = None
+        self._pace = Pace(time.monotonic)
+        self._patience: asyncio.TimerHandle | None = None
+        self._is_adjusting = False
         self.paused = False
         self.undecodable = 0
         """Messages that went to the dead letters."""
@@ -113,14 +155,32 @@ class Consumer:
             log.info("a queue is paused" if queue in stopped else "a queue goes on", queue=queue)
             self._consumptions[queue].grant(self._amount(queue))
 
+    def adjust_soon(self) -> None:
+        """As `adjust`, once for everything that changes in this turn of the loop."""
+        if not self._is_adjusting:
+            self._is_adjusting = True
+            asyncio.get_running_loop().call_soon(self._adjust_now)
+
+    def _adjust_now(self) -> None:
+        self._is_adjusting = False
+        self.adjust()
+
     def adjust(self) -> None:
         """Ask for more or for less, after what is held has changed."""
         if self.paused:
             return
         credit, waiting = self._credit, self._sync_waiting()
-        seconds = self._executor.sync_seconds
-        if credit.adjust(held=len(self._executor), sync_waiting=waiting, sync_seconds=seconds):
+        executor = self._executor
+        seconds = executor.sync_seconds
+        ahead = self._pace.look(executor.async_ended)
+        if executor.held_bytes > AHEAD_BYTES:
+            ahead = 0
+        if credit.adjust(
+            held=len(executor), sync_waiting=waiting, sync_seconds=seconds, async_ahead=ahead
+        ):
             self._grant()
+        if self._patience is None and credit.amount > credit.ceiling:
+            self._wait_patiently()
         if self._later is None and waiting > credit.allowed_waiting(seconds):
             loop = asyncio.get_running_loop()
             self._later = loop.call_later(HORIZON_SECONDS, self._give_back_excess)
@@ -137,6 +197,25 @@ class Consumer:
             log.debug("jobs that would wait here too long went back", count=back)
         self.adjust()
 
+    def _wait_patiently(self) -> None:
+        self._patience = asyncio.get_running_loop().call_later(
+            PATIENCE_SECONDS, self._lose_patience, self._executor.async_ended, time.monotonic()
+        )
+
+    def _lose_patience(self, ended_before: int, since: float) -> None:
+        """Return the asynchronous jobs that would wait here for long, by what has ended since the last look."""
+        self._patience = None
+        executor = self._executor
+        ended = executor.async_ended - ended_before
+        stood_still = time.monotonic() - since > 2 * PATIENCE_SECONDS
+        if executor.async_waiting > ended and not stood_still:
+            self._credit.fall_back()
+            back = executor.give_back_waiting(ended, is_async=True)
+            log.debug("asynchronous jobs that would wait here too long went back", count=back)
+            self._grant()
+        if self._credit.amount > self._credit.ceiling:
+            self._wait_patiently()
+
     def _amount(self, queue: str) -> int:
         return 0 if self.paused or queue in self._stopped else self._credit.amount
 
@@ -146,8 +225,9 @@ class Consumer:
 
     async def close(self) -> None:
         """Stop taking; deliveries that are not acked go back uncharged."""
-        if self._later is not None:
-            self._later.cancel()
+        for timer in (self._later, self._patience):
+            if timer is not None:
+                timer.cancel()
         for consumption in self._consumptions.values():
             await consumption.close()
         self._consumptions.clear()

@@ -64,6 +64,10 @@ class Executor:
         """How long a synchronous job takes, on a moving average."""
         self.sync_active = 0
         """Synchronous jobs that run, or wait for their source or a slot."""
+        self.async_ended = 0
+        """Asynchronous jobs whose run was over, since the start."""
+        self.held_bytes = 0
+        """Arguments of all jobs that are held."""
         self.results: Report | None = None
         self._children = children
         self._loader = loader
@@ -113,6 +117,7 @@ class Executor:
         former = self._held.get(job.id)
         if former is None:
             self._held[job.id] = held
+            self.held_bytes += len(job.args) + len(job.kwargs)
             self._begin(held)
             return
         # Its lease lapsed while this worker did not listen, and it came back to it by a message of its own: the former
@@ -127,7 +132,10 @@ class Executor:
     def _over(self, held: Held) -> None:
         if held in self._active:
             self._active.remove(held)
-            self.sync_active -= not held.job.is_async
+            if held.job.is_async:
+                self.async_ended += 1
+            else:
+                self.sync_active -= 1
         if not self._active:
             self._idle.set()
 
@@ -229,9 +237,14 @@ class Executor:
         elif stage is Stage.REPORTING:
             self._forget(held)
 
-    def give_back_waiting(self, keep: int) -> int:
-        """Return synchronous jobs that wait for a slot, all but the first `keep`; returns how many."""
-        return self._children.give_back_waiting(keep)
+    @property
+    def async_waiting(self) -> int:
+        """Asynchronous jobs that wait for a slot."""
+        return self._children.async_waiting
+
+    def give_back_waiting(self, keep: int, *, is_async: bool = False) -> int:
+        """Return jobs of one kind that wait for a slot, all but the first `keep`; returns how many."""
+        return self._children.give_back_waiting(keep, is_async=is_async)
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -284,7 +297,9 @@ class Executor:
             self._held[held.job.id] = held.next
             self._begin(held.next)
         else:
-            del self._held[held.job.id]
+            job = held.job
+            del self._held[job.id]
+            self.held_bytes -= len(job.args) + len(job.kwargs)
         self._on_room()
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from dts_core.model import Heartbeat, LogBatch, LogRecord
 from dts_core.settings import WorkerFile
 from dts_core.text import clean_lines
 from dts_worker.agent import LogAgent
-from dts_worker.consumer import Consumer, Credit
+from dts_worker.consumer import AHEAD_MAX, Consumer, Credit
 from dts_worker.control import Orders
 from dts_worker.executor import Executor
 from dts_worker.identity import working_folder
@@ -95,7 +95,8 @@ class Worker:
         )
         self.executor.results = self.results
         ceiling = own.prefetch or own.async_slots + 2 * self._slots
-        self.consumer = Consumer(broker, self._queues, self.executor, Credit(self._slots, ceiling))
+        credit = Credit(self._slots, ceiling, own.prefetch or AHEAD_MAX)
+        self.consumer = Consumer(broker, self._queues, self.executor, credit)
         self.orders = Orders(
             broker,
             self.executor,
@@ -280,7 +281,7 @@ class Worker:
         self.logs.add(LogRecord(now, self._host, "worker", level, clean_lines(text)))
 
     def _on_room(self) -> None:
-        self.consumer.adjust()
+        self.consumer.adjust_soon()
 
     def _on_drain(self, on: bool) -> None:
         self._draining = on

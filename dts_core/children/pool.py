@@ -150,9 +150,9 @@ class Children:
             self._stopper.stop(run, kind)
         return True
 
-    def give_back_waiting(self, keep: int) -> int:
-        """Give back the synchronous calls that wait for a slot, save the first `keep`; returns how many."""
-        extra = list(self._sync_waiting)[keep:]
+    def give_back_waiting(self, keep: int, *, is_async: bool = False) -> int:
+        """Give back the calls of one kind that wait for a slot, save the first `keep`; returns how many."""
+        extra = list(self._async_waiting if is_async else self._sync_waiting)[keep:]
         for run in extra:
             self._end(run, Ended(EndKind.GIVEN_BACK))
         return len(extra)

@@ -2,6 +2,7 @@
 
 import asyncio
 import platform
+import time
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -13,9 +14,9 @@ from dts_core import codec
 from dts_core.errors import BrokerUnavailable, ConfigError
 from dts_core.model import LogBatch, LogRecord
 from dts_core.names import is_host
-from dts_core.testing import wait_until
+from dts_core.testing import ManualClock, wait_until
 from dts_worker import events, identity, outbox
-from dts_worker.consumer import Consumer, Credit
+from dts_worker.consumer import Consumer, Credit, Pace
 from dts_worker.events import EventCounts, WorkerEvent
 from dts_worker.outbox import LogOutbox
 from dts_worker.ports import LogSink
@@ -177,3 +178,85 @@ def test_paused_queues_are_not_taken_from() -> None:
     assert (a.grants[-1], b.grants[-1]) == (0, 0)
     consumer.resume()
     assert (a.grants[-1], b.grants[-1]) == (4, 4)
+
+
+def test_credit_passes_its_ceiling_for_jobs_that_are_over_at_once() -> None:
+    """As many more as may wait, up to the most; it stays there until they wait after all."""
+    credit = Credit(2, 204, 1_000)
+    for _ in range(10):
+        credit.adjust(held=credit.amount, sync_waiting=0, sync_seconds=1.0)
+    assert credit.amount == 204
+    for ahead in (50, 50, 500, 5_000, 0):
+        credit.adjust(held=credit.amount, sync_waiting=0, sync_seconds=1.0, async_ahead=ahead)
+    assert credit.amount == 1_000
+    credit.fall_back()
+    assert credit.amount == 204
+    credit.adjust(held=204, sync_waiting=0, sync_seconds=1.0, async_ahead=50)
+    assert credit.amount == 254
+    assert credit.adjust(held=254, sync_waiting=3, sync_seconds=1.0, async_ahead=50)
+    assert credit.amount == 4
+
+
+def test_the_pace_is_what_ended_within_a_horizon() -> None:
+    """Counted over whole horizons; a long rest counts as a slow pace."""
+    clock = ManualClock()
+    pace = Pace(clock.monotonic)
+    assert pace.look(100) == 0
+    clock.advance(0.25)
+    assert pace.look(100) == 100
+    clock.advance(0.1)
+    assert pace.look(900) == 100
+    clock.advance(0.4)
+    assert pace.look(1_100) == 500
+    clock.advance(100)
+    assert pace.look(1_100) == 0
+
+
+class _Waits:
+    """An executor of which asynchronous jobs wait."""
+
+    sync_active = 0
+    sync_seconds = 1.0
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.held_bytes = 0
+        self.async_ended = 0
+        self.async_waiting = 0
+        self.gone_back: list[int] = []
+
+    def __len__(self) -> int:
+        return self.held
+
+    def give_back_waiting(self, keep: int, *, is_async: bool = False) -> int:
+        assert is_async
+        self.gone_back.append(keep)
+        return max(self.async_waiting - keep, 0)
+
+
+async def test_asynchronous_jobs_that_would_wait_for_long_go_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Held ahead because others were over at once: the pace tells, and no more are held than its slots can use."""
+    monkeypatch.setattr("dts_worker.consumer.PATIENCE_SECONDS", 0.01)
+    credit, executor, taken = Credit(2, 204, 1_000), _Waits(), _Grants()
+    credit.amount = 1_000
+    consumer = Consumer(cast(Any, None), ["a"], cast(Any, executor), credit)
+    consumer._consumptions = cast(Any, {"jobs.a": taken})
+    executor.held, executor.async_waiting = 1_000, 800
+    consumer._lose_patience(0, time.monotonic() - 60)  # this process stood still itself
+    assert (executor.gone_back, taken.grants) == ([], [])
+    await wait_until(lambda: bool(taken.grants))
+    assert (executor.gone_back, taken.grants) == ([0], [204])
+
+
+def test_large_arguments_are_not_held_ahead() -> None:
+    """However fast the jobs are over."""
+    credit, executor, taken = Credit(2, 204, 1_000), _Waits(), _Grants()
+    credit.amount = executor.held = 204
+    consumer = Consumer(cast(Any, None), ["a"], cast(Any, executor), credit)
+    consumer._consumptions = cast(Any, {"jobs.a": taken})
+    consumer._pace.ahead = 5_000
+    executor.held_bytes = 64 << 20
+    consumer.adjust()
+    assert taken.grants == []
