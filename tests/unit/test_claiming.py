@@ -419,6 +419,28 @@ async def test_a_worker_that_takes_no_more_hands_back_what_it_has_no_claim_on(
     assert len(one.held) == 2
 
 
+async def test_an_invitation_that_joins_a_message_that_waits_goes_back_with_it(
+    control: Control,
+) -> None:
+    """The claim that it waits for may be over by then: nothing else would start the job any more."""
+    [job] = await control.submit()
+    one = await control.side("w1", 1)
+    await one.taker.has(1)
+    two = await control.side("w2")
+    await control.broker.publish([job_message(job, at=START)])
+    await wait_until(lambda: any(ask.is_parked for ask in asks(two)))
+    control.clock.advance(11)
+    await control.scheduler.tick()
+    assert (await control.of(job))[:3] == ("queued", 1, 1)
+    await wait_until(lambda: [len(ask.tags) for ask in asks(two)] == [2])
+    assert two.taker.consumption is not None
+    two.taker.consumption.grant(0)
+    await until_stands(control.broker, QUEUE, 2, 1)
+    three = await control.side("w3")
+    await three.taker.has(1)
+    assert await control.of(job) == ("running", 2, 1, "w3")
+
+
 async def test_a_paused_queue_starts_nothing(control: Control) -> None:
     """Its jobs are not granted while it lasts, and their messages are not acked however often they are asked about."""
     [job] = await control.submit()

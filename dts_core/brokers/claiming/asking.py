@@ -186,8 +186,7 @@ class Asking:
                 return
             ask.stands_against = grant.epoch
             ask.is_redelivered = False
-        if _take_late(ask):
-            ask.stands_against = 0
+        _take_late(ask)
         seconds = min(max(grant.retry_after_seconds, PARK_MIN_SECONDS), PARK_MAX_SECONDS)
         ask.is_parked = True
         asyncio.get_running_loop().call_later(seconds * random.uniform(1.0, 1.1), self._unpark, ask)
@@ -241,8 +240,7 @@ class Asking:
         self.returns.add_unknown(job, epoch)
 
 
-def _take_late(ask: Ask) -> bool:
-    """Put what came meanwhile to the rest, to be asked about with it; whether there was anything."""
+def _take_late(ask: Ask) -> None:
+    """Put what came meanwhile to the rest, to be asked about with it."""
     late, ask.late = ask.late, []
-    ask.tags += [delivery.tag for delivery in late]
-    return bool(late)
+    ask.join(late)

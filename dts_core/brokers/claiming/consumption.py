@@ -154,7 +154,7 @@ class ClaimedConsumption:
         if ask.is_asked:
             ask.late.append(delivery)
         else:
-            ask.tags.append(delivery.tag)
+            ask.join([delivery])
 
     def lost(self) -> None:
         """The stream below is gone and every tag with it: what was unacked comes again, here or elsewhere."""

@@ -1,5 +1,6 @@
 """What a worker knows of a message of a claimed queue: first asked about, then claimed."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from dts_core.brokers.base import Delivery
@@ -46,12 +47,18 @@ class Ask:
         self.is_over = False
         """Handed back meanwhile: the answer changes nothing here."""
         self.stands_against = 0
-        """Epoch of the live claim that it met when it was asked for last."""
+        """Epoch of the live claim that all of its messages met when they were asked for last; 0: none."""
 
     @property
     def job(self) -> str:
         """Its job."""
         return self.delivery.message.message_id
+
+    def join(self, deliveries: Sequence[Delivery]) -> None:
+        """Ask for further messages with it. They may have come because the claim that stood against it is over."""
+        if deliveries:
+            self.tags += [delivery.tag for delivery in deliveries]
+            self.stands_against = 0
 
 
 class Claim:
