@@ -26,8 +26,8 @@ def secrecy(kind: Any) -> bool:
 
 
 def masked(url: str) -> str:
-    """The URL with what stands between `//` and `@` hidden, save the user's name."""
-    return re.sub(r"(//[^/@:]*):[^/]*@", r"\1:***@", url)
+    """The URL with what stands between `//` and the last `@` hidden, save the user's name; so in any text."""
+    return re.sub(r"(//[^/@:\s]*):(?:\S*|[^/]*)@", r"\1:***@", url)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

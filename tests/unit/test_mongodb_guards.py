@@ -2,6 +2,7 @@
 
 import pytest
 
+from dts_core.errors import ConfigError
 from dts_core.settings import StoreSettings
 from dts_core.states import JobEvent, JobState
 from dts_core.stores.mongodb.driver import connect, disconnect
@@ -36,3 +37,14 @@ async def test_a_promise_is_confirmed_by_a_majority_and_journaled() -> None:
         assert database.read_concern.level == "majority"
     finally:
         await disconnect(client)
+
+
+@pytest.mark.parametrize("password", ["hush/word", "hush@word", "hu%sh", "hush?word", "pa/hu@sh"])
+def test_no_error_quotes_a_password(password: str) -> None:
+    """One that is not encoded is taken for a port, a host or a database, which the driver quotes."""
+    url = f"mongodb://ann:{password}@h/dts"
+    with pytest.raises(ConfigError) as refused:
+        connect(StoreSettings(url=url))
+    said = f"{refused.value!r} {refused.value} {refused.value.__cause__}"
+    assert "mongodb://ann:***@h/dts" in said
+    assert not [part for part in ("hush", "hu%", "hu@", "word@", "?word", "pa/") if part in said]

@@ -7,6 +7,7 @@ place here; nothing outside this file would change.
 import asyncio
 import functools
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
@@ -209,7 +210,7 @@ def connect(settings: StoreSettings) -> tuple[Client, Database]:
     try:
         parsed = parse_uri(settings.url, connect_timeout=settings.deadline_seconds)
     except (PyMongoError, ValueError) as error:
-        raise ConfigError(f"{masked(settings.url)}: {error}", key="store.url") from error
+        raise _unfit(settings.url, error) from None
     name = parsed["database"]
     if not name:
         raise ConfigError(
@@ -230,7 +231,7 @@ def connect(settings: StoreSettings) -> tuple[Client, Database]:
             **_tls(settings),
         )
     except (PyMongoError, ConfigurationError, OSError) as error:
-        raise ConfigError(f"{masked(settings.url)}: {error}", key="store.url") from error
+        raise _unfit(settings.url, error) from None
     database: Database = client.get_database(
         unquote(name),
         read_preference=ReadPreference.PRIMARY,
@@ -238,6 +239,21 @@ def connect(settings: StoreSettings) -> tuple[Client, Database]:
         write_concern=WriteConcern(w="majority", j=True),
     )
     return client, database
+
+
+def _unfit(url: str, error: Exception) -> ConfigError:
+    """Why a URL cannot be used. The driver quotes what it takes for a port or a name: perhaps half a password."""
+    if "@" in url and not _CLEAR.fullmatch(url):
+        return ConfigError(
+            f"{masked(url)}: its user or password holds a character that has to be encoded.",
+            key="store.url",
+            advice="Write / as %2F, @ as %40, : as %3A, % as %25.",
+        )
+    return ConfigError(f"{masked(url)}: {error}", key="store.url")
+
+
+_CLEAR: Final = re.compile(r"[a-z+]+://[^/?#@:]*(:[^/?#@:]*)?@[^@]*")
+"""A URL whose user and password cannot be taken for anything else."""
 
 
 async def disconnect(client: Client) -> None:
