@@ -214,7 +214,7 @@ async def over_link(folder: Path, find: FindRabbit) -> AsyncIterator[Backend]:
 async def over_amqp(
     folder: Path, find: FindRabbit, *, promises: Promises, **settings: Any
 ) -> AsyncIterator[Backend]:
-    async with rabbit_backend(find(), RabbitSettings(**settings)) as backend:
+    async with rabbit_backend(find(), RabbitSettings(settle_seconds=0, **settings)) as backend:
         backend.promises = promises
         yield backend
 

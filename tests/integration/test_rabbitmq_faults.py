@@ -102,35 +102,22 @@ async def test_a_stop_of_the_application_is_survived(place: Place) -> None:
     await wait_until(lambda: "after" in taker.ids, BACK_SECONDS)
 
 
-async def test_a_killed_broker_loses_nothing_confirmed(place: Place) -> None:
-    """kill -9: what was confirmed in a classic queue is there afterwards, and publishing goes on."""
-    broker = await place.broker(deadline_seconds=2.0, kinds={"*": "classic"})
+@pytest.mark.parametrize("kind", ["quorum", "classic"])
+async def test_a_killed_broker_loses_nothing_confirmed(place: Place, kind: str) -> None:
+    """kill -9 right after the confirms: everything is there afterwards, and consumed on by who consumed before."""
+    broker = await place.broker(deadline_seconds=2.0, kinds={"*": kind})
+    taker = await Taker.on(broker, "work", prefetch=1000)
     names = [f"m{number}" for number in range(200)]
     await broker.publish(outgoing("work", names))
     await in_thread(place.node.kill)
     await wait_until(lambda: not broker.is_connected, BACK_SECONDS)
+    taker.deliveries.clear()
     await in_thread(place.node.start)
     await back(broker)
-    taker = await consuming(broker)
     await wait_until(lambda: len(set(taker.ids)) >= 200, BACK_SECONDS)
     assert set(taker.ids) == set(names)
     await publishes_again(broker, "after")
     await wait_until(lambda: "after" in taker.ids, BACK_SECONDS)
-
-
-async def consuming(broker: RabbitmqBroker) -> Taker:
-    """A consumer, tried for until a queue that is still being recovered answers."""
-    found: list[Taker] = []
-
-    async def is_on() -> bool:
-        try:
-            found.append(await Taker.on(broker, "work", prefetch=1000))
-        except BrokerUnavailable:
-            return False
-        return True
-
-    await wait_until(is_on, BACK_SECONDS, what="a consumer")
-    return found[0]
 
 
 async def test_a_queue_that_is_deleted_is_made_again(place: Place) -> None:

@@ -8,14 +8,17 @@ import pytest
 from pamqp import commands
 from pamqp.header import ContentHeader
 
-from dts_core.brokers.base import HEARTBEATS, RESULTS, Message, Outgoing
+from dts_core.brokers.base import HEARTBEATS, RESULTS, Message, Outgoing, QueueSpec
 from dts_core.brokers.rabbitmq.acks import AckBook
 from dts_core.brokers.rabbitmq.aiopika_plane import AioPikaPlane
 from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
 from dts_core.brokers.rabbitmq.deadlines import answered
+from dts_core.brokers.rabbitmq.making import Maker
+from dts_core.brokers.rabbitmq.patience import patiently
 from dts_core.brokers.rabbitmq.publishing import Parcel, Publisher
-from dts_core.brokers.rabbitmq.topology import REPLIES
+from dts_core.brokers.rabbitmq.topology import REPLIES, Topology
 from dts_core.errors import BrokerUnavailable, QueueNotFound
+from dts_core.settings import QueueNames, RabbitSettings
 from dts_core.testing import wait_until
 
 
@@ -166,3 +169,65 @@ async def test_work_is_persistent_and_everything_for_a_queue_is_mandatory() -> N
     ]
     ways = [(parcel.is_persistent, parcel.is_mandatory) for parcel in parcels]
     assert ways == [(True, True), (False, True), (False, False)]
+
+
+class Declarations:
+    """A supervisor whose channel for declarations knows no queue and makes each."""
+
+    deadline_seconds = 1.0
+    made: list[str]
+
+    def __init__(self) -> None:
+        self.made = []
+
+    async def control(self) -> "Declarations":
+        return self
+
+    async def queue_declare(self, queue: str, *, passive: bool = False, **_: Any) -> None:
+        if passive:
+            raise QueueNotFound(queue)
+        self.made.append(queue)
+
+
+@pytest.mark.parametrize(("kind", "waits"), [("quorum", True), ("classic", False)])
+async def test_a_new_quorum_queue_settles_before_it_takes_messages(kind: Any, waits: bool) -> None:
+    """RabbitMQ forgets a quorum queue's messages when it crashes just after the queue was made."""
+    settings = RabbitSettings(kinds={"*": kind})
+    maker = Maker(Declarations(), Topology(QueueNames(), settings), 0.05)  # type: ignore[arg-type]
+    loop = asyncio.get_running_loop()
+    await maker.queue(QueueSpec("work"))
+    made = loop.time()
+    waiting = asyncio.ensure_future(maker.settled(["work"]))
+    await asyncio.sleep(0)
+    assert waiting.done() is not waits
+    await maker.settled(["another"])  # one that was there before
+    assert waiting.done() is not waits
+    await waiting
+    assert loop.time() - made >= (0.05 if waits else 0)
+    again = asyncio.ensure_future(maker.settled(["work"]))
+    await asyncio.sleep(0)
+    assert again.done()
+
+
+async def test_a_broker_that_is_coming_back_is_asked_again() -> None:
+    """Until it answers, or the time is over; another refusal is passed on at once."""
+    answers: list[Exception | str] = [BrokerUnavailable("INTERNAL_ERROR"), "here"]
+    asked = 0
+
+    async def ask() -> str:
+        nonlocal asked
+        asked += 1
+        answer = answers[min(asked, len(answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert await patiently(ask, 10) == "here"
+    asked, answers = 0, [QueueNotFound("gone")]
+    with pytest.raises(QueueNotFound):
+        await patiently(ask, 10)
+    assert asked == 1
+    asked, answers = 0, [BrokerUnavailable("INTERNAL_ERROR")]
+    with pytest.raises(BrokerUnavailable):
+        await patiently(ask, 0.1)
+    assert asked == 2

@@ -95,7 +95,7 @@ class RabbitmqBroker:
             rebuild=self._rebuild, lost=self._lost, watch=self._watch,
             built=self._built, watch_seconds=watch_seconds,
         )  # fmt: skip
-        self._maker = Maker(self._supervisor, self._topology)
+        self._maker = Maker(self._supervisor, self._topology, self._settings.settle_seconds)
         self._publisher = Publisher(
             window=self._settings.window, deadline_seconds=self._deadline,
             in_doubt=self._supervisor.doubt,
@@ -154,9 +154,13 @@ class RabbitmqBroker:
 
     async def declare(self, spec: QueueSpec) -> None:
         """See Broker. One that is there stays as it is, whatever its arguments."""
-        await self._connected()
         known = self._specs.get(spec.name, spec)
-        await self._maker.queue(known)
+
+        async def make() -> None:
+            await self._connected()
+            await self._maker.queue(known)
+
+        await patiently(make, self._deadline)
         self._specs[spec.name] = known
 
     async def publish(self, items: Sequence[Outgoing]) -> None:
@@ -172,6 +176,7 @@ class RabbitmqBroker:
 
     async def fanout(self, exchange: str, message: Message) -> None:
         """See Broker."""
+        await self._maker.settled([parcel.routing_key for parcel in parcels])
         name = topology.fanout_name(exchange)
         if not self._is_worker:  # an exchange that is not there would cost the channel
             await self._maker.fanout(exchange)
@@ -181,7 +186,6 @@ class RabbitmqBroker:
         self, queue: str, on_deliveries: OnDeliveries, *, prefetch: int
     ) -> RabbitConsumption:
         """See Broker; goes on by itself over every later connection."""
-        await self._connected()
         spec = await self._known(queue)
         consumption = RabbitConsumption(
             self, spec, self._topology.bands(spec), on_deliveries, credit=prefetch,
@@ -189,7 +193,9 @@ class RabbitmqBroker:
             ended=self._consumptions.remove,
         )  # fmt: skip
         self._consumptions.append(consumption)
-        try:
+
+        async def begin() -> None:
+            await self._connected()
             await consumption.tend()
         except BaseException:
             await consumption.close()
@@ -197,23 +203,26 @@ class RabbitmqBroker:
         asyncio.get_running_loop().call_soon(consumption.begin)
         return consumption
 
+
+        try:
+            await patiently(begin, self._deadline)
     async def subscribe(
         self, exchange: str, on_message: OnMessage, *, limit: int = 1000
     ) -> RabbitSubscription:
         """See Broker; goes on by itself over every later connection. What is dropped cannot be counted."""
-        await self._connected()
         queue = topology.subscription_queue(self._host, secrets.token_hex(8))
         subscription = RabbitSubscription(
             queue, exchange, on_message, limit, self._subscriptions.remove
         )
-        self._subscriptions.append(subscription)
-        try:
+
+        async def build() -> None:
+            await self._connected()
             if not self._is_worker:
                 await self._maker.fanout(exchange)
             await self._build_subscription(subscription)
-        except BaseException:
-            await subscription.close()
-            raise
+
+        await patiently(build, self._deadline)
+        self._subscriptions.append(subscription)  # from now on each new connection builds it
         return subscription
 
     async def request(
@@ -334,14 +343,15 @@ class RabbitmqBroker:
         self._publisher.use(publishing)
         for subscription in self._subscriptions:
             await self._build_subscription(subscription)
-        for consumption in list(self._consumptions):
-            try:
-                await consumption.tend()
-            except (
-                QueueNotFound
-            ) as error:  # one queue that is gone must not keep the others from working
-                log.warning("a consumer cannot start", reason=str(error))
-                consumption.wake()
+        await asyncio.gather(*(self._tended(each) for each in list(self._consumptions)))
+
+    async def _tended(self, consumption: RabbitConsumption) -> None:
+        """A queue that is gone, or still without a leader, must not keep the others from working."""
+        try:
+            await consumption.tend()
+        except (QueueNotFound, BrokerUnavailable) as error:
+            log.warning("a consumer cannot start", queue=consumption.spec.name, reason=str(error))
+            consumption.wake()
 
     def _publishing_lost(self, reason: str) -> None:
         self._publisher.stop()
@@ -397,10 +407,15 @@ class RabbitmqBroker:
         """What a queue is; looked for when it was not declared here. Raises QueueNotFound."""
         spec = self._specs.get(queue)
         if spec is None:
-            await self._connected()
             spec = self._topology.spec_of(queue)
-            for band in self._topology.bands(spec):
-                await self._maker.count(band)
+            bands = self._topology.bands(spec)
+
+            async def look() -> None:
+                await self._connected()
+                for band in bands:
+                    await self._maker.count(band)
+
+            await patiently(look, self._deadline)
             self._specs[queue] = spec
         return spec
 

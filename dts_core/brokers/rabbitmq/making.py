@@ -1,5 +1,7 @@
 """Exchanges and queues as they are made, looked at and counted, over the channel for declarations."""
 
+import asyncio
+from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -23,14 +25,20 @@ class Maker:
     Args:
         supervisor: Has the channel.
         topology: Knows the names and arguments.
+        settle_seconds: Until RabbitMQ finds a new quorum queue again after a crash.
     """
 
-    def __init__(self, supervisor: Supervisor, topology: Topology) -> None:
+    def __init__(self, supervisor: Supervisor, topology: Topology, settle_seconds: float) -> None:
         self._supervisor = supervisor
         self._topology = topology
         self._deadline = supervisor.deadline_seconds
         self._fanouts: set[str] = set()
         """Made on this connection."""
+        self._settle_seconds = settle_seconds
+        self._young: set[str] = set()
+        """Queues on RabbitMQ that were made here and may not have been written down yet."""
+        self._settled_at = 0.0
+        """On the loop's clock; each further queue puts it off for all."""
 
     async def exchanges(self) -> None:
         """The exchanges, and the queue of the dead letters; on each new connection."""
@@ -58,6 +66,21 @@ class Maker:
         if spec.name == base.DEAD:
             await self._bind(spec.name, topology.DLX)
 
+    async def settled(self, bands: Collection[str]) -> None:
+        """Wait until a crash of the broker does not cost what is put into these queues.
+
+        RabbitMQ keeps in a table on disk which folder is which quorum queue's, and saves the table once it has not
+        changed for half a second to a second. A node that is killed before that makes the queue anew, empty, beside the
+        folder with its confirmed messages.
+        """
+        loop = asyncio.get_running_loop()
+        while self._young and not self._young.isdisjoint(bands):
+            left = self._settled_at - loop.time()
+            if left <= 0:
+                self._young.clear()
+                return
+            await asyncio.sleep(left)
+
     async def count(self, band: str) -> tuple[int, int]:
         """(ready, consumers) of a queue on RabbitMQ.
 
@@ -82,6 +105,9 @@ class Maker:
                 band, durable=True, arguments=self._topology.arguments(spec)
             )
         log.info("a queue was made", queue=band)
+        if self._topology.is_quorum(spec):
+            self._young.add(band)
+            self._settled_at = asyncio.get_running_loop().time() + self._settle_seconds
 
     async def _bind(self, queue: str, exchange: str) -> None:
         channel = await self._supervisor.control()
