@@ -196,6 +196,56 @@ async def test_figures_that_a_crash_left_wrong_are_put_right(
     assert (states["queued"], states["running"]) == (2, 0)
 
 
+async def test_what_is_settled_again_is_counted_once(store: MongoStore) -> None:
+    """An answer that was lost, and the same settling once more."""
+    sequence = store._shared.jobs
+    taken = await sequence.take(1)
+    assert await sequence.settle(taken, {"n.queued": 1})
+    assert not await sequence.settle(taken, {"n.queued": 1})
+    assert (await store.count_jobs()).states["queued"] == 1
+
+
+async def test_a_write_that_was_not_counted_is_counted_later(
+    store: MongoStore,
+    other: MongoStore,
+    raw: "Database[dict[str, object]]",
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that ends between write and count: nothing below none is shown, and others put it right."""
+    jobs = [make_job() for _ in range(3)]
+    await other.insert_jobs(jobs)
+
+    async def crash(*args: object) -> bool:
+        raise StoreUnavailable("killed before it was counted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(other._shared.jobs, "settle", crash)
+        with pytest.raises(StoreUnavailable):
+            await other.apply([move(job, JobEvent.CLAIM) for job in jobs])
+    await store.apply([move(jobs[0], JobEvent.FINISH, epoch=1)])
+    assert (await store.count_jobs()).states["running"] == 0  # counted as -1
+    raw["figures"].update_one({"_id": "jobs"}, {"$set": {"open.0.until": 1}})
+    await store.mend_counts()
+    states = (await store.count_jobs()).states
+    assert {state: count for state, count in states.items() if count} == {"running": 2, "done": 1}
+
+
+async def test_jobs_are_not_counted_again_for_nothing(
+    store: MongoStore, raw: "Database[dict[str, object]]"
+) -> None:
+    """Without a hint no job is looked at, however far off the figures are; one that was followed is none any more."""
+    sequence = store._shared.jobs
+    await store.insert_jobs([make_job()])
+    sequence.doubt()
+    await store.mend_counts()
+    raw["figures"].update_one({"_id": "jobs"}, {"$inc": {"n.queued": 7}})
+    await store.mend_counts()
+    assert (await store.count_jobs()).states["queued"] == 8
+    sequence.doubt()
+    await store.mend_counts()
+    assert (await store.count_jobs()).states["queued"] == 1
+
+
 async def test_a_submission_that_was_cut_off_is_completed_by_its_repetition(
     store: MongoStore, raw: "Database[dict[str, object]]"
 ) -> None:

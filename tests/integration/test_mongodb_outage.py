@@ -2,11 +2,15 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
 
 from dts_core.clock import SystemClock
 from dts_core.errors import ConfigError, StoreUnavailable
@@ -14,6 +18,7 @@ from dts_core.model import JobQuery, LogQuery, LogRecord, Operation
 from dts_core.settings import StoreSettings
 from dts_core.states import JobEvent, JobState
 from dts_core.stores.mongodb import MongoStore, open_store
+from dts_core.stores.mongodb.positions import Taken
 from dts_core.testing import START, wait_until
 from tests.support.jobs import make_job, move
 from tests.support.mongodb import MongoServer, private_mongodb
@@ -145,6 +150,46 @@ async def test_what_was_acknowledged_survives_a_kill(server: MongoServer) -> Non
         kept = {job.id: job.state for job in await store.get_jobs(accepted)}
         assert set(kept) == set(accepted)
         assert all(kept[job] is JobState.RUNNING for job in claimed)
+
+
+async def test_counts_are_right_after_a_server_stood_still_amid_writes(
+    server: MongoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen after the jobs were written and before they are counted, so that nobody hears how it ended."""
+    async with opened(server, PATIENT) as store:
+        jobs = [make_job(state=JobState.PENDING) for _ in range(5)]
+        await store.accept_jobs(jobs)
+        sequence = store._shared.jobs
+        settle = sequence.settle
+
+        async def standing_still(taken: Taken, increments: dict[str, int] | None = None) -> bool:
+            server.freeze()
+            return await settle(taken, increments)
+
+        store.deadline_seconds = DEADLINE
+        with monkeypatch.context() as patch:
+            patch.setattr(sequence, "settle", standing_still)
+            try:
+                with pytest.raises(StoreUnavailable):
+                    await store.apply([move(job, JobEvent.PUBLISH) for job in jobs])
+            finally:
+                server.thaw()
+        store.deadline_seconds = PATIENT
+        stand = await asyncio.to_thread(_let_lapse, server)
+        assert stand["queued"] >= len(jobs)
+        await store.mend_counts()
+        counted = (await store.count_jobs()).states
+        assert {state: count for state, count in counted.items() if count} == stand
+        assert (await store.submitter_record(jobs[0].submitter)).counts == stand
+
+
+def _let_lapse(server: MongoServer) -> dict[str, int]:
+    """Let what nobody settled be passed over at once; how many jobs stand in each state."""
+    client: MongoClient[dict[str, Any]]
+    with MongoClient(server.url) as client:
+        database: Database[dict[str, Any]] = client["dts"]
+        database["figures"].update_one({"_id": "jobs"}, {"$set": {"open.$[].until": 1}})
+        return dict(Counter(doc["state"] for doc in database["jobs"].find()))
 
 
 async def test_nobody_there_is_said_in_time(tmp_path: Path) -> None:

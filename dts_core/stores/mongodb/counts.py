@@ -1,10 +1,13 @@
 """The dashboard's figures: counted beside each write of jobs, read in constant time, put right by recounts.
 
-A process that dies between a write and its count leaves figures that are a little off. `recount` compares them with the
-jobs; a difference that two looks in a row agree upon is no write under way, and is made up for.
+A process that dies between a write and its count, or has no answer in time, leaves figures that are a little off. The
+sequence that gave the write its positions knows of it (`positions`); then, and only then, `mend` counts again.
+`recount` compares the figures with the jobs; a difference that two looks in a row agree upon is no write under way, and
+is made up for.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
@@ -18,6 +21,12 @@ __all__ = ["FIGURES", "Counts", "Deltas"]
 
 Deltas = Counter[tuple[str, str]]
 """(submitter, state) -> how many more."""
+LOOKS: Final = 4
+"""Most looks at the jobs in a row."""
+LOOK_PAUSE_SECONDS: Final = 0.5
+"""Between two of them: a write that is under way is counted by then."""
+REST: Final = 50
+"""Looks that did not agree rest so many times as long as they took: each reads all jobs."""
 _ALL: Final = "jobs"
 _USER: Final = "user:"
 _TALLY: Final = "tally:"
@@ -31,6 +40,7 @@ class Counts:
         self._figures = figures
         self._jobs = jobs
         self._last_drift: Deltas = Counter()
+        self._rest_until = 0.0
 
     async def settle(
         self,
@@ -52,16 +62,20 @@ class Counts:
         ]
         writes += _tallies(ends)
         counted = {name: delta for name, delta in increments.items() if delta}
-        settled, _ = await asyncio.gather(
-            positions.settle(taken, counted), upsert(self._figures, writes)
-        )
+        try:
+            settled, _ = await asyncio.gather(
+                positions.settle(taken, counted), upsert(self._figures, writes)
+            )
+        except BaseException:
+            positions.doubt()  # one of both may be counted without the other
+            raise
         return settled
 
     async def states(self) -> dict[str, int]:
-        """State -> jobs in it."""
+        """State -> jobs in it; never less than none, though the figures may be off."""
         found = await self._figures.find_one({"_id": _ALL}, {"n": 1})
         states = {state.value: 0 for state in JobState}
-        return states | _plain(found)
+        return states | {state: max(count, 0) for state, count in _plain(found).items()}
 
     async def of_user(self, user: str) -> dict[str, int]:
         """State -> jobs of theirs in it, without zeros."""
@@ -76,6 +90,26 @@ class Counts:
             async for each in found
         ]
 
+    async def mend(self, positions: Positions) -> int:
+        """Count again what may not have been counted, if there is anything; how many jobs are counted right by that.
+
+        Where writes go on all the time no two looks may agree: then it goes on with the next call.
+        """
+        lapsed, is_mended = await positions.uncounted()
+        if is_mended or time.monotonic() < self._rest_until:
+            return 0
+        corrected, took = 0, 0.0
+        for _ in range(LOOKS):
+            began = time.monotonic()
+            corrected += await self.recount()
+            took += time.monotonic() - began
+            if not self._last_drift:
+                await positions.mended(lapsed)
+                return corrected
+            await asyncio.sleep(LOOK_PAUSE_SECONDS)
+        self._rest_until = time.monotonic() + REST * took
+        return corrected
+
     async def recount(self) -> int:
         """Look once; how many jobs were counted wrong and are counted right from now on."""
         counted: Deltas = Counter()
@@ -87,8 +121,12 @@ class Counts:
         async for each in self._jobs.aggregate([{"$group": group}]):
             for name in (_USER + each["_id"]["u"], _ALL):
                 stand[name, each["_id"]["s"]] += each["jobs"]
-        drift: Deltas = Counter({key: stand[key] - counted[key] for key in {*stand, *counted}})
-        agreed = {key: by for key, by in drift.items() if by and self._last_drift[key] == by}
+        drift = {
+            key: stand[key] - counted[key]
+            for key in {*stand, *counted}
+            if stand[key] != counted[key]
+        }
+        agreed = {key: by for key, by in drift.items() if self._last_drift[key] == by}
         self._last_drift = Counter({key: by for key, by in drift.items() if key not in agreed})
         await upsert(
             self._figures,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -231,21 +231,27 @@ class Jobs(Uploads):
             removed += gone
             if gone < chunk:
                 break
-        try:
-            corrected = await self.recount()
-        except StoreError as error:
-            log.warning("the jobs could not be counted again: %s", error)
-        else:
-            if corrected:
-                log.warning(
-                    "%d jobs were counted wrong after a crash, and are now right", corrected
-                )
+        await self._put_right(self._counts.recount)
         return removed
 
     async def recount(self) -> int:
         """Compare the counts with the jobs, once; see `counts`. How many were put right."""
         async with answering(self, RECOUNT_SECONDS):
             return await self._counts.recount()
+
+    async def mend_counts(self) -> None:
+        """Put the counts right if a write may not have been counted; a database that is away is left for later."""
+        await self._put_right(lambda: self._counts.mend(self._shared.jobs))
+
+    async def _put_right(self, look: Callable[[], Awaitable[int]]) -> None:
+        try:
+            async with answering(self, RECOUNT_SECONDS):
+                corrected = await look()
+        except StoreError as error:
+            log.warning("the jobs could not be counted again: %s", error)
+        else:
+            if corrected:
+                log.warning("%d jobs were not counted as they stand, and are now", corrected)
 
     @deadlined
     async def _forget_some(self, before: int, limit: int) -> int:

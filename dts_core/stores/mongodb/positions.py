@@ -4,6 +4,9 @@ A writer takes numbers, writes under them, and settles. Numbers that are taken a
 further than before the oldest open one. One that stays open too long (its writer is gone) is passed over; a writer that
 comes back after that finds out when it settles, and writes again under new numbers.
 
+Settling counts, too, and in the same write. So each number that was taken is either settled and counted, once, or
+passed over: what was passed over may have been written and was not counted, and `uncounted` tells of it.
+
 All of it is one small document for each sequence, changed in single writes, by the server's own clock.
 """
 
@@ -42,6 +45,7 @@ class Positions:
         self._figures = figures
         self._name = name
         self._stale_seconds = max(STALE_LEAST_SECONDS, 3 * deadline_seconds)
+        self._unsure = 0
 
     async def prepare(self) -> None:
         """Begin the sequence at 0, unless there is one."""
@@ -64,9 +68,10 @@ class Positions:
         found: Doc | None = await self._figures.find_one_and_update(
             {"_id": self._name},
             [
-                {"$set": {"open": {"$concatArrays": [_STILL_OPEN, [entry]]}}},
                 {
                     "$set": {
+                        "lapsed": _LAPSED,
+                        "open": {"$concatArrays": [_STILL_OPEN, [entry]]},
                         "seq": {"$add": ["$seq", count]},
                         "created": {"$max": ["$created", created]},
                     }
@@ -84,17 +89,43 @@ class Positions:
         return Taken(mark, int(mine["first"]), int(mine["created"]), until)
 
     async def settle(self, taken: Taken, increments: dict[str, int] | None = None) -> bool:
-        """End what was taken, and count in the same write; False: readers have passed it already."""
+        """End what was taken, and count in the same write; False: readers have passed it already, nothing is counted.
+
+        The same again counts nothing either: an answer that is lost may be asked for once more.
+        """
+        unsure, self._unsure = self._unsure, 0
+        increments = {**(increments or {})}
+        if unsure:
+            increments["lapsed"] = unsure
         update: Doc = {"$pull": {"open": {"m": taken.mark}}}
         if increments:
             update["$inc"] = increments
-        found: Doc | None = await self._figures.find_one_and_update(
-            {"_id": self._name},
-            update,
-            projection={"open": 1},
-            return_document=ReturnDocument.BEFORE,
-        )
-        return found is not None and any(each["m"] == taken.mark for each in found["open"])
+        try:
+            found: Doc | None = await self._figures.find_one_and_update(
+                {"_id": self._name, "open.m": taken.mark}, update, projection={"_id": 1}
+            )
+        except BaseException:
+            self._unsure += unsure
+            raise
+        if found is None:
+            self.doubt()  # a look at the counts may have been before the write
+            self._unsure += unsure
+        return found is not None
+
+    def doubt(self) -> None:
+        """Something beside the sequence may not be counted; said in the database with the next settling."""
+        self._unsure += 1
+
+    async def uncounted(self) -> tuple[int, bool]:
+        """How often, in all, something was written that may not be counted; and whether that was `mended` since."""
+        await self.settle(await self.take(0))
+        found = await self._figures.find_one({"_id": self._name}, {"lapsed": 1, "mended": 1})
+        lapsed = int((found or {}).get("lapsed", 0))
+        return lapsed, lapsed == (found or {}).get("mended", 0)
+
+    async def mended(self, lapsed: int) -> None:
+        """Everything up to there is counted."""
+        await self._figures.update_one({"_id": self._name}, {"$set": {"mended": lapsed}})
 
     async def safe(self) -> int:
         """The number up to which everything is written."""
@@ -110,6 +141,12 @@ class Positions:
 
 
 _STILL_OPEN: Final[Doc] = {"$filter": {"input": "$open", "cond": {"$gt": ["$$this.until", NOW]}}}
+_LAPSED: Final[Doc] = {
+    "$add": [
+        {"$ifNull": ["$lapsed", 0]},
+        {"$subtract": [{"$size": "$open"}, {"$size": _STILL_OPEN}]},
+    ]
+}
 
 
 async def next_number(figures: Collection, name: str, count: int = 1) -> int:
