@@ -62,6 +62,9 @@ class _Ids:
 
     millisecond = -1
     random = 0
+    high = -1
+    first = ""
+    """The characters that `high` is, which ids made one after the other share."""
 
 
 def _crockford(number: int, pairs: int) -> str:
@@ -85,4 +88,8 @@ def new_id() -> str:
         _Ids.random = int.from_bytes(os.urandom(10), "big") >> 1
     else:
         _Ids.random += 1
-    return _crockford((_Ids.millisecond << 80) | _Ids.random, 13)
+    number = (_Ids.millisecond << 80) | _Ids.random
+    high, low = number >> 20, number & 0xFFFFF
+    if high != _Ids.high:
+        _Ids.high, _Ids.first = high, _crockford(high, 11)
+    return _Ids.first + _PAIRS[low >> 10] + _PAIRS[low & 1023]

@@ -62,7 +62,8 @@ class Claims:
         if not requests:
             return []
         now = self._clock.now()
-        outcomes = await self._apply([self._claim(request, now) for request in requests])
+        until = self._until()
+        outcomes = await self._apply([_claim(request, now, until) for request in requests])
         refused = [at for at, outcome in enumerate(outcomes) if not outcome.applied]
         if refused:
             second = await self._again([(requests[at], outcomes[at]) for at in refused], now)
@@ -116,16 +117,6 @@ class Claims:
         known = set(claims)
         return [claim for claim in await self._store.held_by(worker) if claim not in known]
 
-    def _claim(self, request: ClaimRequest, now: datetime) -> Transition:
-        return Transition(
-            id=request.job,
-            event=JobEvent.CLAIM,
-            at=now,
-            host=request.host,
-            worker=request.worker,
-            lease_until=self._until(),
-        )
-
     def _until(self) -> datetime:
         """The end of a lease that begins now."""
         now = self._clock.now() if self._leases is None else self._leases.now()
@@ -144,7 +135,7 @@ class Claims:
 
     def _steps(self, request: ClaimRequest, stands: Outcome, now: datetime) -> list[Transition]:
         """What leads on from a refused claim; empty when nothing does. The last step's outcome is the answer."""
-        claim = self._claim(request, now)
+        claim = _claim(request, now, self._until())
         if stands.state is JobState.PENDING:
             # Its message arrived before the record of its publication: that is proof enough.
             return [Transition(id=request.job, event=JobEvent.PUBLISH, at=now), claim]
@@ -198,6 +189,17 @@ class Claims:
         if changes:
             self._on_changes(changes)
         return outcomes
+
+
+def _claim(request: ClaimRequest, now: datetime, until: datetime) -> Transition:
+    return Transition(
+        id=request.job,
+        event=JobEvent.CLAIM,
+        at=now,
+        host=request.host,
+        worker=request.worker,
+        lease_until=until,
+    )
 
 
 def stands_by(outcome: Outcome) -> str:

@@ -58,7 +58,7 @@ def job_message(
             type="JobMessage",
             message_id=job.id,
             priority=job.priority,
-            timestamp=at.timestamp(),
+            timestamp=at.timestamp() // 1,  # AMQP's own; a fraction would be a header of each job
         ),
     )
 
