@@ -26,6 +26,8 @@ AHEAD_MAX = 1_000
 AHEAD_BYTES = 32 << 20
 """Arguments held from which no more are held ahead."""
 ID_MAX = 64
+NAMES_MAX = 10_000
+"""Most functions, and most versions, of which it is remembered that their names are in order."""
 log = structlog.get_logger(__name__)
 
 
@@ -117,6 +119,8 @@ class Consumer:
         self._stopped: frozenset[str] = frozenset()
         """Queues that are paused, for every worker."""
         self._functions: set[str] = set()
+        self._versions: set[str] = set()
+        """Names that were checked."""
         self._later: asyncio.TimerHandle | None = None
         self._pace = Pace(time.monotonic)
         self._patience: asyncio.TimerHandle | None = None
@@ -253,12 +257,15 @@ class Consumer:
             InvalidInput: Its function has no valid name.
         """
         job = codec.decode(delivery.message.body, JobMessage)
-        if not is_hash(job.version):
-            raise CodecError("the version of a job is no sha256.")
+        if job.version not in self._versions:
+            if not is_hash(job.version):
+                raise CodecError("the version of a job is no sha256.")
+            if len(self._versions) < NAMES_MAX:
+                self._versions.add(job.version)
         if not 0 < len(job.id) <= ID_MAX:
             raise CodecError(f"the id of a job has {len(job.id)} characters.")
         if job.function not in self._functions:
             split_function(job.function)
-            if len(self._functions) < 10_000:
+            if len(self._functions) < NAMES_MAX:
                 self._functions.add(job.function)
         return job
