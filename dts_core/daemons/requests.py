@@ -7,9 +7,10 @@ must be one of their host.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from dts_core.brokers.base import (
     REQUESTS,
@@ -20,10 +21,17 @@ from dts_core.brokers.base import (
     Delivery,
     claim_of,
 )
-from dts_core.brokers.consumer import Consumer
+from dts_core.brokers.consumer import PAUSE_FIRST_SECONDS, Consumer
 from dts_core.brokers.senders import host_of
 from dts_core.clock import Clock
-from dts_core.errors import CodecError, Conflict, DtsError, Forbidden, InvalidInput
+from dts_core.errors import (
+    CodecError,
+    Conflict,
+    DtsError,
+    Forbidden,
+    InvalidInput,
+    StoreUnavailable,
+)
 from dts_core.model import (
     CHUNK_MAX,
     RESULT_MAX,
@@ -60,8 +68,11 @@ PAUSES_SECONDS: Final = 1.0
 """How often it is looked up which queues are paused."""
 PAUSED_SECONDS: Final = 5.0
 """When to ask again for a job whose queue is paused."""
+AWAITED_SECONDS: Final = 3.0
+"""How long a question for claims is tried for; its asker waits little longer."""
 _HASH_LENGTH: Final = 64
 _HASH_DIGITS: Final = frozenset("0123456789abcdef")
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -110,7 +121,7 @@ class Requests(Consumer[Question]):
                 group.create_task(self._keep_pauses(), name="requests-pauses")
 
     async def operate(self, message: Question, delivery: Delivery) -> Any:
-        """The answer: a ClaimsReply, HeldReply, SourceReply or BlobReply.
+        """The answer: a ClaimsReply, HeldReply, SourceReply or BlobReply; None to a question that waited too long.
 
         Raises:
             StoreUnavailable: It is tried again.
@@ -118,9 +129,9 @@ class Requests(Consumer[Question]):
             InvalidInput: Too many of them at once.
         """
         if isinstance(message, ClaimsRequest):
-            return await self._grant(message)
+            return await _while_awaited(lambda: self._grant(message))
         if isinstance(message, HeldRequest):
-            return await self._held(message)
+            return await _while_awaited(lambda: self._held(message))
         async with self._chunks:
             if isinstance(message, SourceRequest):
                 return await self._source(message)
@@ -221,6 +232,25 @@ class Requests(Consumer[Question]):
         if host is None:
             return True
         return any(job.host == host for job in await self._store.get_jobs([chunk.job]))
+
+
+async def _while_awaited(answer: Callable[[], Awaitable[T]]) -> T | None:
+    """Try while somebody waits for the answer.
+
+    Who asks for claims asks again soon. A question from before an outage must not be granted after it: whoever it was
+    may be gone, or have given its messages back, and a claim that nobody knows of ends as a loss.
+    """
+    loop = asyncio.get_running_loop()
+    until, pause = loop.time() + AWAITED_SECONDS, PAUSE_FIRST_SECONDS
+    while True:
+        try:
+            return await answer()
+        except StoreUnavailable as error:
+            if loop.time() + pause > until:
+                _log.warning("a question for claims is not answered: %s", error)
+                return None
+        await asyncio.sleep(pause)
+        pause *= 2
 
 
 _PAUSED: Final = ClaimGrant(ClaimVerdict.HELD.value, retry_after_seconds=PAUSED_SECONDS)

@@ -19,6 +19,7 @@ from dts_core.brokers.base import (
     claim_headers,
 )
 from dts_core.brokers.senders import check_sender
+from dts_core.daemons import requests as module
 from dts_core.daemons.requests import Requests
 from dts_core.errors import Forbidden, InvalidInput, StoreUnavailable
 from dts_core.model import (
@@ -110,6 +111,27 @@ async def test_a_worker_learns_what_is_its_own(desk: Desk) -> None:
     }
     assert until[own.id] == until[unknown.id] == desk.clock.now() + LEASE
     assert until[other.id] == until[namesake.id] == START + LEASE
+
+
+async def test_a_question_from_before_an_outage_is_granted_nothing_after_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked does not wait any more: a claim that nobody knows of would end as a loss."""
+    monkeypatch.setattr(module, "AWAITED_SECONDS", 0.3)
+    [item] = await desk.add(make_job())
+    apply, tries = desk.store.apply, 0
+
+    async def away(*args: Any, **kwargs: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        raise StoreUnavailable("the store is away.")
+
+    monkeypatch.setattr(desk.store, "apply", away)
+    assert await desk.ask(ClaimsRequest("h", "w", [item])) is None
+    assert tries > 1
+    monkeypatch.setattr(desk.store, "apply", apply)
+    reply = await desk.ask(ClaimsRequest("h", "w", [item]))
+    assert [each.verdict for each in reply.answers] == ["granted"]
 
 
 async def test_too_many_claims_in_one_question_are_refused(desk: Desk) -> None:
