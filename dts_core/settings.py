@@ -87,6 +87,9 @@ class RabbitSettings(Settings, frozen=True):
     consumer_timeout (30 min by default)."""
     plane: Literal["aio-pika", "framing"] = "aio-pika"
     """What carries the messages: aio-pika's own channel, or the batching framing layer (docs/decisions)."""
+    management: str = ""
+    """http(s)://HOST:PORT of the management API, for what AMQP does not tell the control side of queues: what is
+    unacked, and rates. Asked with the user of `url`."""
 
 
 class LinkSettings(Settings, frozen=True):

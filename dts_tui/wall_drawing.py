@@ -204,10 +204,11 @@ def _queues(scene: Scene, width: int, height: int) -> tuple[Line, list[Line]]:
 def _queue_line(queue: QueueView, name: int, *, oldest: bool) -> Line:
     ready = "warn" if queue.ready and not queue.consumers else "strong" if queue.ready else "dim"
     age = "paused" if queue.paused else plain.oldest(queue)
+    unacked = plain.UNKNOWN if queue.partial else words.short_count(queue.unacked)
     return [
         _queue_name(queue, name, marked=queue.paused and not oldest),
         (pad(words.short_count(queue.ready), 8, "right"), ready),
-        (pad(words.short_count(queue.unacked), 8, "right"), "busy" if queue.unacked else "dim"),
+        (pad(unacked, 8, "right"), "dim" if queue.partial or not queue.unacked else "busy"),
         (pad(age, 8, "right") if oldest else "", "warn" if queue.paused else "dim"),
     ]
 

@@ -108,7 +108,7 @@ def _granted(
         )
     vhost = address_of(settings.url).vhost
     if host is None:
-        return Grant(CONTROL_USER, vhost, control_permissions(settings.mq))
+        return Grant(CONTROL_USER, vhost, control_permissions(settings.mq), "management")
     if not is_host(host):
         raise click.UsageError(f"{host!r} is no name of a host.")
     for queue in queues:

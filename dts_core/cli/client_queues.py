@@ -50,7 +50,7 @@ def list_(where: Where) -> None:
         (
             each.name,
             words.count(each.ready),
-            words.count(each.unacked),
+            plain.unacked(each),
             plain.oldest(each),
             plain.rate(each.published_rate),
             plain.rate(each.delivered_rate),
@@ -62,11 +62,13 @@ def list_(where: Where) -> None:
         for each in found.items
     ]
     print_table(QUEUE_COLUMNS, rows)
+    if any(each.partial for each in found.items):
+        click.echo(plain.NOT_TOLD)
 
 
 def _with_rates(client: "SyncAdminClient") -> "QueueList":
     found = client.queues()
-    if any(each.published_rate is None for each in found.items):
+    if any(each.published_rate is None and not each.partial for each in found.items):
         time.sleep(RATE_SECONDS)
         found = client.queues()
     return found

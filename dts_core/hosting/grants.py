@@ -25,6 +25,8 @@ class Grant(msgspec.Struct, frozen=True):
     user: str
     vhost: str
     permissions: Permissions
+    tags: str = ""
+    """`management` lets it look at the queues of its virtual host by the management API."""
 
 
 def worker_url(url: str, user: str, password: str) -> str:
@@ -71,11 +73,13 @@ def commands_of(grant: Grant, password: Path) -> list[str]:
     allowed = grant.permissions
     patterns = [shlex.quote(each) for each in (allowed.configure, allowed.write, allowed.read)]
     file = shlex.quote(str(password))
+    tagging = [f"rabbitmqctl set_user_tags {user} {grant.tags}"] * bool(grant.tags)
     return [
         f"rabbitmqctl add_vhost {vhost}    # when it is not there",
         f"rabbitmqctl add_user {user} < {file}",
         f"rabbitmqctl change_password {user} < {file}    # when the user was there",
         f"rabbitmqctl set_permissions -p {vhost} {user} {' '.join(patterns)}",
+        *tagging,
     ]
 
 
@@ -92,6 +96,6 @@ def apply_grant(management: Management, grant: Grant, password: Path) -> bool:
         management.put({}, "vhosts", grant.vhost)
         made = True
     secret = (read_private(password) or b"").decode().strip()
-    management.put({"password": secret, "tags": ""}, "users", grant.user)
+    management.put({"password": secret, "tags": grant.tags}, "users", grant.user)
     management.put(msgspec.to_builtins(grant.permissions), "permissions", grant.vhost, grant.user)
     return made

@@ -1,4 +1,4 @@
-"""RabbitMQ's management HTTP API, as far as an administrator's commands use it. Blocks: for commands only."""
+"""RabbitMQ's management HTTP API, as far as it is used. Blocks: for commands, and for a thread."""
 
 import base64
 import http.client
@@ -26,12 +26,21 @@ class Management:
         user: Of an administrator, or of whoever may see.
         password: Theirs.
         ca_file: PEM file that signs the server's certificate; empty: the system's.
+        seconds: Longest wait for the network.
 
     Raises:
         ConfigError: The URL is another one, or holds a password: what stands in a command line is seen by everybody.
     """
 
-    def __init__(self, url: str, *, user: str, password: str, ca_file: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str,
+        password: str,
+        ca_file: str = "",
+        seconds: float = DEADLINE_SECONDS,
+    ) -> None:
         try:
             found = urlsplit(url)
             self._port = found.port
@@ -48,20 +57,21 @@ class Management:
                 advice="Put it into DTS_MANAGEMENT_PASSWORD, or let it be asked for.",
             )
         self._host, self._path = found.hostname, found.path.rstrip("/")
+        self._seconds = seconds
         self._tls = found.scheme == "https"
         self._ca_file = str(Path(ca_file).expanduser()) if ca_file else None
         secret = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/json"}
         self._shown = clean(f"{found.scheme}://{found.netloc.rpartition('@')[2]}")
 
-    def get(self, *path: str) -> Any:
-        """What is there.
+    def get(self, *path: str, query: str = "") -> Any:
+        """What is there, with what follows a question mark.
 
         Raises:
             NotFound: Nothing.
             BrokerError: It refused, or did not answer.
         """
-        return self._call("GET", path, None)
+        return self._call("GET", path, None, query)
 
     def put(self, body: Any, *path: str) -> None:
         """Make or replace it.
@@ -71,8 +81,9 @@ class Management:
         """
         self._call("PUT", path, body)
 
-    def _call(self, method: str, path: tuple[str, ...], body: Any) -> Any:
+    def _call(self, method: str, path: tuple[str, ...], body: Any, query: str = "") -> Any:
         where = self._path + "/api/" + "/".join(quote(part, safe="") for part in path)
+        where += f"?{query}" * bool(query)
         content = b"" if body is None else msgspec.json.encode(body)
         connection = self._connection()
         try:
@@ -91,10 +102,10 @@ class Management:
 
     def _connection(self) -> http.client.HTTPConnection:
         if not self._tls:
-            return http.client.HTTPConnection(self._host, self._port, timeout=DEADLINE_SECONDS)
+            return http.client.HTTPConnection(self._host, self._port, timeout=self._seconds)
         context = ssl.create_default_context(cafile=self._ca_file)
         return http.client.HTTPSConnection(
-            self._host, self._port, timeout=DEADLINE_SECONDS, context=context
+            self._host, self._port, timeout=self._seconds, context=context
         )
 
     def _read(self, status: int, data: bytes, method: str, where: str) -> Any:
@@ -103,7 +114,7 @@ class Management:
         if status in (401, 403):
             raise BrokerError(
                 f"{self._shown} refuses this user: {method} {clean(where)} answered {status}.",
-                advice="It takes a user with the tag administrator.",
+                advice="It takes a user with the tag administrator, or management to look only.",
             )
         if status >= 300:
             said = clean(data[:300].decode("utf-8", "replace"))

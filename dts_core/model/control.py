@@ -196,3 +196,5 @@ class QueueStats(Document, frozen=True, kw_only=True):
     dead: int = 0
     """Dead letters that came from this queue and are still kept."""
     paused: bool = False
+    partial: bool = False
+    """The broker does not tell what is unacked and how much moved: those figures say nothing."""

@@ -97,7 +97,7 @@ def _queues(status: StatusView) -> list[str]:
         (
             queue.name,
             words.count(queue.ready),
-            words.count(queue.unacked),
+            plain.unacked(queue),
             plain.oldest(queue),
             str(queue.consumers),
             words.count(queue.dead),

@@ -6,6 +6,11 @@ from typing import Final
 from dts_core.plain import words
 from dts_core.views import DeadLetterDetail, QueueView
 
+UNKNOWN: Final = "?"
+NOT_TOLD: Final = (
+    "? RabbitMQ tells this by its management API alone: set [broker.rabbitmq] management"
+)
+"""Under a list with a queue that is partial."""
 NO_DRAG: Final = 0.05
 """Rates below this are none."""
 
@@ -20,8 +25,15 @@ def rate(value: float | None) -> str:
 
 
 def oldest(queue: QueueView) -> str:
-    """How long the oldest message has waited."""
-    return words.age(queue.oldest_seconds) if queue.ready else words.ABSENT
+    """How long the oldest message has waited; a question mark where the broker does not tell."""
+    if not queue.ready:
+        return words.ABSENT
+    return words.age(queue.oldest_seconds) if queue.oldest_seconds else UNKNOWN
+
+
+def unacked(queue: QueueView) -> str:
+    """How many are delivered and not ended; a question mark where the broker does not tell."""
+    return UNKNOWN if queue.partial else words.count(queue.unacked)
 
 
 def state(queue: QueueView, now: datetime) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -9,12 +10,13 @@ import msgspec
 from dts_core.brokers.base import JOBS, Broker
 from dts_core.clock import Clock
 from dts_core.errors import BrokerError, DtsError, Forbidden, InvalidInput, NotFound
-from dts_core.model import Pauses, QueuePause, QueueStats
+from dts_core.model import JobQuery, Pauses, QueuePause, QueueStats
 from dts_core.services.access import DTS, Caller
 from dts_core.services.admin import AdminWriter
 from dts_core.services.documents import Collection
 from dts_core.services.messages import jobs_queue, send_order
 from dts_core.services.rates import Rates
+from dts_core.states import JobState
 from dts_core.stores.base import Store
 from dts_core.text import clean
 from dts_core.views import QueueChange, QueueList, QueueView
@@ -23,6 +25,8 @@ QUEUES: Final = Collection[QueuePause](
     name="queues", one="paused queue", kind=QueuePause, fields={}
 )
 PAGE: Final = 500
+OLDEST: Final = 50
+"""Jobs that are looked at for the age of queues."""
 _log = logging.getLogger(__name__)
 
 
@@ -102,11 +106,14 @@ class Queues:
         """
         stats, pauses = await asyncio.gather(self.stats(), find_pauses(self._store))
         rates = self._rates.take(stats)
+        ages = await self._ages(stats)
         paused = {self._prefix + each.id: each for each in pauses}
         views = []
         for each in stats:
             fields = msgspec.structs.asdict(each)
-            if (rate := rates.get(each.name)) is not None:
+            if each.name in ages and each.ready:
+                fields["oldest_seconds"] = ages[each.name]
+            if not each.partial and (rate := rates.get(each.name)) is not None:
                 fields |= {
                     "published_rate": rate.published,
                     "delivered_rate": rate.delivered,
@@ -116,6 +123,23 @@ class Queues:
                 fields |= {"paused": True, "paused_by": pause.by, "paused_at": pause.at}
             views.append(QueueView(**fields))
         return QueueList(items=views)
+
+    async def _ages(self, stats: Sequence[QueueStats]) -> dict[str, float]:
+        """How long the oldest job of each queue has waited, where the broker does not tell and something waits.
+
+        By the store's record, of the jobs that wait longest; a queue whose jobs are all younger is not among them.
+        """
+        waiting = [each for each in stats if each.ready and not each.oldest_seconds]
+        if not any(each.name.startswith(self._prefix) for each in waiting):
+            return {}
+        query = JobQuery(state=(JobState.QUEUED,), newest_first=False, limit=OLDEST)
+        now = self._clock.now()
+        ages: dict[str, float] = {}
+        for job in (await self._store.find_jobs(query)).items:
+            age = (now - (job.queued_at or job.created_at)).total_seconds()
+            name = self._prefix + job.queue
+            ages[name] = max(ages.get(name, 0.0), age)
+        return ages
 
     async def pause(self, caller: Caller, name: str) -> QueueChange:
         """Have a queue of jobs hand nothing out until it is resumed; what runs goes on.

@@ -41,7 +41,8 @@ def ask_pause(view: View, queue: QueueView) -> None:
             writes=True,
         )
 
-    waiting = f"{words.plural(queue.ready, 'job')} waiting, {words.count(queue.unacked)} out."
+    out = "" if queue.partial else f", {words.count(queue.unacked)} out"
+    waiting = f"{words.plural(queue.ready, 'job')} waiting{out}."
     question = (
         f"Let this queue hand out jobs again? {waiting}"
         if queue.paused

@@ -64,7 +64,7 @@ class Queues(WorldList[QueueView]):
             "name": item.name,
             "state": plain.state(item, self.console.now()),
             "ready": str(item.ready),
-            "unacked": str(item.unacked),
+            "unacked": plain.unacked(item),
             "oldest": plain.oldest(item),
             "published_rate": plain.rate(item.published_rate),
             "delivered_rate": plain.rate(item.delivered_rate),
@@ -103,6 +103,8 @@ class Queues(WorldList[QueueView]):
             return _figure(queue.ready, "warn" if not queue.consumers else "strong")
 
         def unacked(queue: QueueView, width: int) -> tuple[str, str]:
+            if queue.partial:
+                return plain.UNKNOWN, "dim"
             return _figure(queue.unacked, "busy")
 
         def oldest(queue: QueueView, width: int) -> tuple[str, str]:
@@ -139,10 +141,12 @@ class Queues(WorldList[QueueView]):
         """Every figure."""
         if (queue := self.rows.current) is not None:
             items = [(name, value, "text") for name, value in self.record(queue).items()]
-            since = ("published", "delivered", "acked")
+            since = () if queue.partial else ("published", "delivered", "acked")
             items += [
                 (f"{name} so far", words.count(getattr(queue, name)), "dim") for name in since
             ]
+            if queue.partial:
+                items.append(("", plain.NOT_TOLD, "dim"))
             self.console.open_overlay(
                 Reader(f"queue {queue.name}", lambda width: pairs(items, width))
             )

@@ -35,6 +35,8 @@ from dts_core.brokers.rabbitmq.figures import Figures
 from dts_core.brokers.rabbitmq.framing.address import address_of
 from dts_core.brokers.rabbitmq.letters import letter_copy, may_go_again
 from dts_core.brokers.rabbitmq.making import Maker
+from dts_core.brokers.rabbitmq.overview import Overview, Told
+from dts_core.brokers.rabbitmq.patience import patiently
 from dts_core.brokers.rabbitmq.plane import Plane
 from dts_core.brokers.rabbitmq.publishing import Parcel, Publisher
 from dts_core.brokers.rabbitmq.subscribing import RabbitSubscription
@@ -107,6 +109,10 @@ class RabbitmqBroker:
         self._consumptions: list[RabbitConsumption] = []
         self._subscriptions: list[RabbitSubscription] = []
         self._paused: set[str] = set()
+        self._overview = Overview(
+            "" if self._is_worker else self._settings.management, self._address,
+            ca_file=tls.ca_file if tls is not None else "", seconds=self._deadline / 2,
+        )  # fmt: skip
         self._is_told = False
         self._is_closed = False
 
@@ -170,13 +176,13 @@ class RabbitmqBroker:
             if len(item.message.body) > BODY_MAX:
                 raise TooLarge(f"a body of {len(item.message.body)} bytes; at most {BODY_MAX}.")
             parcels.append(await self._parcel(item))
+        await self._maker.settled([parcel.routing_key for parcel in parcels])
         await self._publisher.publish(parcels)
         for item in items:
             self._figures_of(item.queue).published += 1
 
     async def fanout(self, exchange: str, message: Message) -> None:
         """See Broker."""
-        await self._maker.settled([parcel.routing_key for parcel in parcels])
         name = topology.fanout_name(exchange)
         if not self._is_worker:  # an exchange that is not there would cost the channel
             await self._maker.fanout(exchange)
@@ -197,15 +203,15 @@ class RabbitmqBroker:
         async def begin() -> None:
             await self._connected()
             await consumption.tend()
+
+        try:
+            await patiently(begin, self._deadline)
         except BaseException:
             await consumption.close()
             raise
         asyncio.get_running_loop().call_soon(consumption.begin)
         return consumption
 
-
-        try:
-            await patiently(begin, self._deadline)
     async def subscribe(
         self, exchange: str, on_message: OnMessage, *, limit: int = 1000
     ) -> RabbitSubscription:
@@ -235,10 +241,14 @@ class RabbitmqBroker:
         )
 
     async def stats(self) -> list[QueueStats]:
-        """See Broker. RabbitMQ tells what is ready and who consumes; the rest is what this process has counted."""
+        """See Broker. AMQP tells what is ready and who consumes, the management API the rest.
+
+        Without that the rest is what this process has counted, and marked as partial.
+        """
         await self._connected()
         dead = await self._graves.count_dead() if self._graves is not None else {}
-        return [await self._stats_of(spec, dead) for _, spec in sorted(self._specs.items())]
+        told = await self._overview.take()
+        return [await self._stats_of(spec, dead, told) for _, spec in sorted(self._specs.items())]
 
     async def dead_letters(self, *, limit: int = 50, before: int = 0) -> list[DeadLetter]:
         """See Broker."""
@@ -455,17 +465,27 @@ class RabbitmqBroker:
             if consumption.spec.name == queue:
                 consumption.wake()
 
-    async def _stats_of(self, spec: QueueSpec, dead: dict[str, int]) -> QueueStats:
+    async def _stats_of(
+        self, spec: QueueSpec, dead: dict[str, int], told: dict[str, Told] | None
+    ) -> QueueStats:
         ready = consumers = 0
         for band in self._topology.bands(spec):
             found = await self._maker.count(band)
             ready += found[0]
             consumers = max(consumers, found[1])
+        moved = self._counted(spec)
+        if told is not None:
+            bands = self._topology.bands(spec)
+            moved = sum((told.get(band, Told()) for band in bands), Told())
+        return QueueStats(
+            name=spec.name, ready=ready, consumers=consumers, unacked=moved.unacked,
+            published=moved.published, delivered=moved.delivered, acked=moved.acked,
+            dead=dead.get(spec.name, 0), paused=spec.name in self._paused, partial=told is None,
+        )  # fmt: skip
+
+    def _counted(self, spec: QueueSpec) -> Told:
+        """What this process alone has seen."""
         figures = self._figures_of(spec.name)
         own = [each for each in self._consumptions if each.spec.name == spec.name]
-        return QueueStats(
-            name=spec.name, ready=ready, consumers=consumers,
-            unacked=sum(each.unacked for each in own), published=figures.published,
-            delivered=figures.delivered, acked=figures.acked, dead=dead.get(spec.name, 0),
-            paused=spec.name in self._paused,
-        )  # fmt: skip
+        unacked = sum(each.unacked for each in own)
+        return Told(unacked, figures.published, figures.delivered, figures.acked)

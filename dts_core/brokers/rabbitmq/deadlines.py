@@ -1,6 +1,7 @@
 """The driver's errors become ours, and every await gets its deadline: one table and one context."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -10,6 +11,7 @@ from pamqp.exceptions import PAMQPException
 
 from dts_core.errors import BrokerUnavailable, DtsError, Forbidden, QueueNotFound
 
+_NUMBER: Final = re.compile(r"^\[Errno -?\d+\] ")
 DRIVER_ERRORS: Final = (
     exceptions.AMQPError,
     exceptions.ChannelInvalidStateError,
@@ -19,9 +21,14 @@ DRIVER_ERRORS: Final = (
 )
 
 
+def words_of(error: BaseException) -> str:
+    """What an error says, without its number."""
+    return _NUMBER.sub("", str(error))
+
+
 def error_of(error: BaseException, what: str) -> DtsError:
     """What a driver's error is to our callers; the most specific first."""
-    said = f"{what}: {error}".strip().rstrip(".")
+    said = f"{what}: {words_of(error)}".strip().rstrip(".")
     match error:
         case DtsError():
             return error

@@ -18,7 +18,7 @@ from aiormq.connection import TransportFactory
 from yarl import URL
 
 from dts_core.brokers.rabbitmq.aiopika_plane import is_blocked
-from dts_core.brokers.rabbitmq.deadlines import answered
+from dts_core.brokers.rabbitmq.deadlines import answered, words_of
 from dts_core.brokers.rabbitmq.framing.address import Address
 from dts_core.errors import BrokerUnavailable, DtsError
 from dts_core.settings import RabbitSettings
@@ -136,7 +136,7 @@ class Supervisor:
             except Exception as error:  # a mistake in one of our callbacks must not end it for good
                 log.exception("a connection to RabbitMQ failed")
                 why = f"{type(error).__name__} in this process"
-            self.state = f"away: {why}"
+            self.state = f"away: {why.rstrip('.')}"
             pause = BACKOFF_FIRST_SECONDS if was_ready else pause
             log.info("RabbitMQ is away", reason=why)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
@@ -226,7 +226,7 @@ async def _end(connection: Any, transport: _Transport) -> None:
 
 def _why(closing: "asyncio.Future[Any]") -> str:
     error = None if closing.cancelled() else closing.exception()
-    said = str(error) if error is not None else ""
+    said = words_of(error) if error is not None else ""
     return said or "the connection ended"
 
 
