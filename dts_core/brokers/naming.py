@@ -59,6 +59,10 @@ class NamedBroker:
         self._broker = broker
         self._names = names
 
+    def given(self, queue: str) -> str:
+        """The configured name of a queue that the code knows; as `stats` has it."""
+        return self._names.given(queue)
+
     async def declare(self, spec: QueueSpec) -> None:
         """See Broker."""
         await self._broker.declare(self._names.spec(spec))

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import platform
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
@@ -33,17 +34,28 @@ class Ear:
         store: Where it is said.
         clock: That counts the leases.
         owner: Of this process; unique for each start.
+        hearers: How many take from its queue now. One that stands still keeps its share for as long as the broker does
+            not miss it: nothing is proved before there is no other one. None: not looked at.
     """
 
     name = EAR
     """Of the part that says it."""
     queue = HEARTBEATS
 
-    def __init__(self, broker: Broker, store: RoleStore, clock: Clock, owner: str) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        store: RoleStore,
+        clock: Clock,
+        owner: str,
+        *,
+        hearers: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
         self._broker = broker
         self._store = store
         self._clock = clock
         self._owner = owner
+        self._hearers = hearers
         self._terms = 0
         self._said: datetime | None = None
         self.open()
@@ -54,6 +66,7 @@ class Ear:
         self._id = f"{self.name}-{self._owner}-{self._terms}"
         self._hearing = Hearing(self._clock, self._id)
         self._started = self._clock.now()
+        self._is_alone = self._hearers is None
 
     @property
     def heard(self) -> datetime | None:
@@ -81,18 +94,25 @@ class Ear:
             await asyncio.sleep(PROOF_SECONDS)
 
     async def prove(self) -> None:
-        """Send one proof.
+        """Send one proof; after a gap it counts from when there was no other hearer.
 
         Raises:
             BrokerError: It may not arrive.
         """
+        if not self._is_alone and self.heard is not None:  # so we are one of them
+            await self._look_for_others()
         report = self._report(self._hearing.proof())
         message = Message(encode(report), type=type(report).__name__)
         await self._broker.publish([Outgoing(self.queue, message)])
 
     async def written(self, heard: datetime | None) -> None:
         """What was heard until then is in the store: say so there, if it was not just said."""
+        before = self._hearing.since
         self._hearing.written(heard)
+        if before is not None and self._hearing.since != before:
+            self._is_alone = self._hearers is None
+        if not self._is_alone:
+            self._hearing.missed()
         since, until = self._hearing.since, self._hearing.until
         if (
             since is None
@@ -118,6 +138,11 @@ class Ear:
             log.warning("it cannot be said who was heard: %s", error)
         else:
             self._said = until
+
+    async def _look_for_others(self) -> None:
+        if self._hearers is not None and await self._hearers() <= 1:
+            self._is_alone = True
+            self._hearing.missed()
 
     def _report(self, proof: str) -> ProgressReport | JobResults:
         return ProgressReport(host="", worker=proof, items=[])

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 
-from dts_core.brokers.base import SUBMIT, Broker, QueueSpec
+from dts_core.brokers.base import HEARTBEATS, SUBMIT, Broker, QueueSpec
 from dts_core.brokers.claiming import ClaimingBroker
 from dts_core.brokers.naming import NamedBroker, Names
 from dts_core.brokers.rabbitmq import letters
@@ -91,8 +91,14 @@ def rabbit_ports(
 
 
 def stethoscope(ports: Ports) -> Part:
-    """Hears heartbeats, and proves that it does."""
-    ear = Ear(ports.broker, ports.store, ports.clock, new_id())
+    """Hears heartbeats, and proves that it does, and nobody else."""
+    broker = ports.broker
+    queue = broker.given(HEARTBEATS) if isinstance(broker, NamedBroker) else HEARTBEATS
+
+    async def hearers() -> int:
+        return sum(each.consumers for each in await broker.stats() if each.name == queue)
+
+    ear = Ear(broker, ports.store, ports.clock, new_id(), hearers=hearers)
     return daemons.stethoscope(ports, ear=ear)
 
 

@@ -80,6 +80,8 @@ class Town:
         self.store_is_away = False
         self.broker_is_away = False
         self.silent: set[str] = set()
+        self.swallowed: set[str] = set()
+        """Whose beats go to a stethoscope that stands still, whose consumer the broker still has."""
         self.jobs: dict[str, Job] = {}
         self.wire = cast(Broker, Wire(self))
         self.store = cast(Store, Reach(self, engine.store))
@@ -102,11 +104,16 @@ class Town:
 
     async def start_stethoscope(self) -> None:
         self._started += 1
-        self.ear = Ear(self.wire, self.store, self.clock, f"s{self._started}")
+        self.ear = Ear(
+            self.wire, self.store, self.clock, f"s{self._started}", hearers=self._hearers
+        )
         self.stethoscope = Stethoscope(
             self.wire, self.store, StethoscopeSettings(), self.clock, ear=self.ear
         )
         await self.stethoscope.restore()
+
+    async def _hearers(self) -> int:
+        return 1 + bool(self.swallowed)
 
     def start_scheduler(self) -> None:
         self.told = ToldLeases(self.store, self.clock, LENGTH)
@@ -125,7 +132,8 @@ class Town:
             self.clock.advance(1)
             self._sequence += 1
             for name, job in self.jobs.items():
-                if self._sequence % 2 == ord(name) % 2 and name not in self.silent:
+                is_heard = name not in self.silent | self.swallowed
+                if self._sequence % 2 == ord(name) % 2 and is_heard:
                     await self._beat(name, job)
             await self._listen()
             await self._record()
@@ -237,6 +245,33 @@ async def test_a_scheduler_that_takes_over_ends_nobody_s_lease(town: Town, secon
     town.scheduler = None
     await town.live(seconds)
     town.start_scheduler()
+    await town.live(30)
+    await nobody_lost(town)
+
+
+async def test_beats_that_a_frozen_one_still_takes_end_no_lease(town: Town) -> None:
+    """Its successor hears itself without a gap, and some workers not at all, until the broker gives the other up."""
+    town.stethoscope = None
+    await town.live(12)
+    town.swallowed = {"a"}
+    await town.start_stethoscope()
+    await town.live(18)
+    town.swallowed = set()
+    await town.live(30)
+    await nobody_lost(town)
+    town.silent.add("c")
+    await town.live(20)
+    assert await town.losses() == {"a": 0, "b": 0, "c": 1}
+
+
+async def test_a_former_self_may_still_be_listening(town: Town) -> None:
+    """After a gap too: the broker has not noticed yet that the former connection is gone."""
+    town.broker_is_away = True
+    await town.live(7)
+    town.broker_is_away = False
+    town.swallowed = {"b"}
+    await town.live(25)
+    town.swallowed = set()
     await town.live(30)
     await nobody_lost(town)
 
