@@ -278,11 +278,8 @@ class OperationList(View, frozen=True):
 
 
 class QueueView(QueueStats, kw_only=True, frozen=True):
-    """A queue with its rates, in messages per second; null while they are not known."""
+    """A queue with its rates, null while they are not known, and who paused it."""
 
-    published_rate: float | None = None
-    delivered_rate: float | None = None
-    acked_rate: float | None = None
     paused_by: str = ""
     paused_at: datetime | None = None
 

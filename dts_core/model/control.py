@@ -192,6 +192,10 @@ class QueueStats(Document, frozen=True, kw_only=True):
     """Since the broker started."""
     delivered: int = 0
     acked: int = 0
+    published_rate: float | None = None
+    """Messages per second, where the broker tells; else they are reckoned from two looks at the counts."""
+    delivered_rate: float | None = None
+    acked_rate: float | None = None
     dropped: int = 0
     dead: int = 0
     """Dead letters that came from this queue and are still kept."""

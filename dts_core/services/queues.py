@@ -113,7 +113,8 @@ class Queues:
             fields = msgspec.structs.asdict(each)
             if each.name in ages and each.ready:
                 fields["oldest_seconds"] = ages[each.name]
-            if not each.partial and (rate := rates.get(each.name)) is not None:
+            is_reckoned = each.published_rate is None and not each.partial
+            if is_reckoned and (rate := rates.get(each.name)) is not None:
                 fields |= {
                     "published_rate": rate.published,
                     "delivered_rate": rate.delivered,

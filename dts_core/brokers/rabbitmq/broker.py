@@ -394,7 +394,7 @@ class RabbitmqBroker:
         connection = self._supervisor.connection
         if connection is None:
             raise BrokerUnavailable(f"no RabbitMQ at {self._address}.")
-        return await AioPikaPlane.open(connection, deadline_seconds=self._deadline)
+        return await AioPikaPlane.open(connection.underlay, deadline_seconds=self._deadline)
 
     async def _build_subscription(self, subscription: RabbitSubscription) -> None:
         plane = await self._control_plane()
@@ -473,19 +473,22 @@ class RabbitmqBroker:
             found = await self._maker.count(band)
             ready += found[0]
             consumers = max(consumers, found[1])
-        moved = self._counted(spec)
-        if told is not None:
-            bands = self._topology.bands(spec)
-            moved = sum((told.get(band, Told()) for band in bands), Told())
-        return QueueStats(
-            name=spec.name, ready=ready, consumers=consumers, unacked=moved.unacked,
-            published=moved.published, delivered=moved.delivered, acked=moved.acked,
-            dead=dead.get(spec.name, 0), paused=spec.name in self._paused, partial=told is None,
+        stats = QueueStats(
+            name=spec.name, ready=ready, consumers=consumers, unacked=0,
+            dead=dead.get(spec.name, 0), paused=spec.name in self._paused,
         )  # fmt: skip
+        if told is None:
+            return msgspec.structs.replace(stats, partial=True, **self._counted(spec))
+        moved = sum((told.get(band, Told()) for band in self._topology.bands(spec)), Told())
+        return msgspec.structs.replace(stats, **msgspec.structs.asdict(moved))
 
-    def _counted(self, spec: QueueSpec) -> Told:
+    def _counted(self, spec: QueueSpec) -> dict[str, int]:
         """What this process alone has seen."""
         figures = self._figures_of(spec.name)
         own = [each for each in self._consumptions if each.spec.name == spec.name]
-        unacked = sum(each.unacked for each in own)
-        return Told(unacked, figures.published, figures.delivered, figures.acked)
+        return {
+            "unacked": sum(each.unacked for each in own),
+            "published": figures.published,
+            "delivered": figures.delivered,
+            "acked": figures.acked,
+        }

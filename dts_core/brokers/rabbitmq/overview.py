@@ -22,6 +22,10 @@ class Told(msgspec.Struct, frozen=True):
     published: int = 0
     delivered: int = 0
     acked: int = 0
+    published_rate: float = 0.0
+    """Messages per second, as RabbitMQ reckons them: its counts move in steps of some seconds."""
+    delivered_rate: float = 0.0
+    acked_rate: float = 0.0
 
     def __add__(self, other: "Told") -> "Told":
         return Told(
@@ -29,6 +33,9 @@ class Told(msgspec.Struct, frozen=True):
             self.published + other.published,
             self.delivered + other.delivered,
             self.acked + other.acked,
+            self.published_rate + other.published_rate,
+            self.delivered_rate + other.delivered_rate,
+            self.acked_rate + other.acked_rate,
         )
 
 
@@ -79,9 +86,16 @@ class Overview:
 
 def _told(queue: Mapping[str, Any]) -> Told:
     moved = queue.get("message_stats", {})
+
+    def rate(name: str) -> float:
+        return float(moved.get(f"{name}_details", {}).get("rate", 0.0))
+
     return Told(
         unacked=queue.get("messages_unacknowledged", 0),
         published=moved.get("publish", 0),
         delivered=moved.get("deliver_get", 0),
         acked=moved.get("ack", 0),
+        published_rate=rate("publish"),
+        delivered_rate=rate("deliver_get"),
+        acked_rate=rate("ack"),
     )
