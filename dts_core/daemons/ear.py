@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import platform
+import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
@@ -22,7 +23,7 @@ from dts_core.services.listening import EAR, LAG_SECONDS, RECORDER, Hearing
 from dts_core.stores.base import RoleStore
 
 PROOF_SECONDS: Final = 1.0
-"""How often a proof is sent."""
+"""How often a proof is sent, more or less."""
 log = logging.getLogger(__name__)
 
 
@@ -91,7 +92,8 @@ class Ear:
                 await self.prove()
             except DtsError as error:
                 log.debug("a proof was not sent: %s", error)
-            await asyncio.sleep(PROOF_SECONDS)
+            # Several that share a queue are served in turn: in step, each would be handed the others' proofs for ever.
+            await asyncio.sleep(PROOF_SECONDS * random.uniform(0.5, 1.5))
 
     async def prove(self) -> None:
         """Send one proof; after a gap it counts from when there was no other hearer.

@@ -1,5 +1,6 @@
 """Leases over a control side of several processes: nobody loses a job because somebody else did not listen."""
 
+import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -11,6 +12,8 @@ import pytest
 
 from dts_core import codec
 from dts_core.brokers.base import HEARTBEATS, RESULTS, Broker, Message, Outgoing
+from dts_core.clock import SystemClock
+from dts_core.daemons import ear
 from dts_core.daemons.ear import Ear, Recorder
 from dts_core.daemons.porter import Porter
 from dts_core.daemons.scheduler import Scheduler
@@ -26,7 +29,7 @@ from dts_core.settings import (
 )
 from dts_core.states import JobEvent, JobState
 from dts_core.stores.base import Intake, Store
-from dts_core.testing import ManualClock
+from dts_core.testing import ManualClock, wait_until
 from tests.contract.store_backends import Engine, embedded
 from tests.support.beats import make_beat
 from tests.support.jobs import job_in
@@ -406,3 +409,33 @@ def test_hearing_lasts_while_proofs_follow_each_other() -> None:
     hearing.missed()
     proven(1)
     assert hearing.since == clock.now()
+
+
+class Turns:
+    """A queue of results that is shared by porters, who are served in turn; each is handed what another one sent."""
+
+    def __init__(self) -> None:
+        self.porters: list[Recorder] = []
+        self.sent = 0
+
+    async def publish(self, items: Sequence[Outgoing]) -> None:
+        for item in items:
+            self.sent += 1
+            turn = self.porters[self.sent % len(self.porters)]
+            turn.hears(codec.decode(item.message.body, JobResults))
+
+
+async def test_porters_in_step_hear_themselves_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing else is in the queue that would break the turn; if none heard itself, no lease would ever end."""
+    monkeypatch.setattr(ear, "PROOF_SECONDS", 0.002)
+    turns = Turns()
+    turns.porters = [
+        Recorder(cast(Broker, turns), cast(Store, None), SystemClock(), name) for name in ("p", "q")
+    ]
+    tasks = [asyncio.create_task(each.run()) for each in turns.porters]
+    await wait_until(lambda: all(each.heard is not None for each in turns.porters))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
