@@ -16,7 +16,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HERE = Path(__file__).parent
-SERIAL_FOLDERS = {"acceptance", "integration"}
+SERIAL_FOLDERS = {"acceptance"}
+SERIAL_FIXTURES = {"private_rabbit"}
+"""Who stops servers and waits for their return does it alone."""
 
 # What `@pytest.mark.external(NAME)` asks for: how it is found, and how to get it.
 SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
@@ -69,7 +71,8 @@ def private_rabbit() -> Iterator[rabbitmq.RabbitNode]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parts = item.path.relative_to(HERE).parts if item.path.is_relative_to(HERE) else ()
-        if parts and parts[0] in SERIAL_FOLDERS:
+        fixtures = SERIAL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if fixtures or (parts and parts[0] in SERIAL_FOLDERS):
             item.add_marker(pytest.mark.serial)
 
 

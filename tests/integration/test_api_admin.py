@@ -97,8 +97,11 @@ async def test_a_source_that_does_not_load_is_refused_and_the_old_one_stays(
     assert (shown["default"], shown["revision"], len(shown["versions"])) == (version, 1, 1)
 
 
-async def test_a_huge_source_holds_up_nobody(server: Server) -> None:
+async def test_a_huge_source_holds_up_nobody(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While a dense source of a mebibyte is parsed, in a process of its own, requests are answered."""
+    monkeypatch.setattr("dts_core.services.reading.READ_SECONDS", 600.0)
     source = "f(a)\n" * 200_000 + ADD
     body = {"_id": "sample/huge", "source": source}
     await server.token("root")

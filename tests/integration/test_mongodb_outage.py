@@ -23,7 +23,7 @@ from dts_core.testing import START, wait_until
 from tests.support.jobs import make_job, move
 from tests.support.mongodb import MongoServer, private_mongodb
 
-pytestmark = pytest.mark.external("mongodb")
+pytestmark = [pytest.mark.external("mongodb"), pytest.mark.serial]
 DEADLINE = 1.0
 PATIENT = 30.0
 OPERATION = Operation(
