@@ -166,7 +166,10 @@ class Feed:
             return
 
     def _lost(self, error: ApiError, wait: float) -> None:
-        self.world.connection.lost(self._clock.now(), str(error), time.monotonic() + wait)
+        answered = not isinstance(error, ServerUnreachable)
+        self.world.connection.lost(
+            self._clock.now(), str(error), time.monotonic() + wait, answered=answered
+        )
         self._post(WorldChanged())
 
     async def _look_again(self, failures: int) -> None:

@@ -40,15 +40,18 @@ class Connection:
     why: str = ""
     retry_at: float | None = None
     """By the monotonic clock."""
+    answered: bool = False
+    """While it is not up: whether there was an answer, that it cannot now."""
     latency: float | None = None
     """Seconds of the last answer."""
 
-    def lost(self, at: datetime, why: str, retry_at: float) -> bool:
-        """Note that there was no answer; True when that is news."""
+    def lost(self, at: datetime, why: str, retry_at: float, *, answered: bool = False) -> bool:
+        """Note that there was no answer, or none that helps; True when that is news."""
         news = self.up is not False
         if news:
             self.since = at
         self.up, self.why, self.retry_at = False, why, retry_at
+        self.answered = answered
         return news
 
     def back(self, at: datetime, latency: float | None = None) -> bool:

@@ -192,12 +192,13 @@ class Client(JobCalls, AsyncCalls):
         """
         tried = 0
         while True:
+            began = time.monotonic()
             try:
                 response = await self._http.send(transport.build(self._http, request, self.token))
                 failure: httpx.HTTPError | httpx.Response = response
             except httpx.HTTPError as error:
                 failure = error
-            if not transport.may_retry(request, tried, failure):
+            if not transport.may_retry(request, tried, failure, time.monotonic() - began):
                 return transport.conclude(request, failure, self.url)
             await asyncio.sleep(transport.pause(tried))
             tried += 1
@@ -284,12 +285,13 @@ class SyncClient(JobCalls, SyncCalls):
         """Send a described request, again where that is safe. Raises as `Client.send`."""
         tried = 0
         while True:
+            began = time.monotonic()
             try:
                 response = self._http.send(transport.build(self._http, request, self.token))
                 failure: httpx.HTTPError | httpx.Response = response
             except httpx.HTTPError as error:
                 failure = error
-            if not transport.may_retry(request, tried, failure):
+            if not transport.may_retry(request, tried, failure, time.monotonic() - began):
                 return transport.conclude(request, failure, self.url)
             time.sleep(transport.pause(tried))
             tried += 1

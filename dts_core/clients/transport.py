@@ -17,6 +17,8 @@ T = TypeVar("T")
 TRIES = 4
 """How often a repeatable request is sent at most."""
 BACKOFF_SECONDS = 0.2
+WAITED_SECONDS = 2.0
+"""A server that took so long to refuse a question has tried for us: who asked hears it rather than waits on."""
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _BUSY = frozenset({502, 503, 504})
 
@@ -82,13 +84,24 @@ def pause(tried: int) -> float:
     return float(BACKOFF_SECONDS * 2**tried * random.uniform(0.5, 1.0))
 
 
-def may_retry(request: Request[Any], tried: int, failure: httpx.HTTPError | httpx.Response) -> bool:
-    """Whether to send it again: it never left, or it does no harm twice and the failure may pass."""
+def may_retry(
+    request: Request[Any], tried: int, failure: httpx.HTTPError | httpx.Response, waited: float
+) -> bool:
+    """Whether to send it again: it never left, or it does no harm twice and the failure may pass.
+
+    Args:
+        request: That failed.
+        tried: How often before.
+        failure: Of this try.
+        waited: Seconds that this try took.
+    """
     if tried + 1 >= TRIES:
         return False
     if isinstance(failure, _UNSENT):
         return True
     if isinstance(failure, httpx.Response):
+        if request.method == "GET" and waited > WAITED_SECONDS:
+            return False
         return request.repeatable and failure.status_code in _BUSY
     return request.repeatable
 

@@ -119,7 +119,10 @@ class Gone(Drawn):
         connection = self.console.world.connection
         since = words.clock(connection.since, utc=self.console.utc)
         left = max((connection.retry_at or 0.0) - time.monotonic(), 0.0)
-        text = f" server unreachable since {since}, next try in {left:.0f} s "
+        what = "server unreachable"
+        if connection.answered:
+            what = "the server cannot answer"
+        text = f" {what} since {since}, next try in {left:.0f} s "
         room = width - cells(text)
         return [fit([(text + _reason(connection.why, room), "gone")], width, "gone")]
 
@@ -128,6 +131,8 @@ def _reason(why: str, room: int) -> str:
     """Why, and what to do; in little room only what to do, and that only for a server of this machine."""
     if cells(why) + 3 <= room:
         return f"· {why} "
+    if room > 20 and "://" not in why:
+        return cut(f"· {why} ", room)
     if any(f"//{host}" in why for host in ("127.", "localhost", "[::1]")):
         return "· `dts up` starts it "
     return cut(f"· {why} ", room) if room > 40 else ""
