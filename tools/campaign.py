@@ -25,10 +25,11 @@ from typing import Any, Final, NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dts_core.errors import DtsError
-from tools.campaign_distributed import DistributedFaults, DistributedStack
+from tools.campaign_distributed import DistributedStack
 from tools.campaign_embedded import EmbeddedFaults, EmbeddedStack
 from tools.campaign_faults import Faults
 from tools.campaign_load import SOURCES, History, Load
+from tools.campaign_outages import DistributedFaults
 from tools.campaign_recovery import Marks, Recoveries, p95
 from tools.campaign_stack import Stack
 from tools.campaign_verdict import Verdict, judge
@@ -36,6 +37,8 @@ from tools.campaign_verdict import Verdict, judge
 SETTLE_SECONDS: Final = 120.0
 SUBMIT_SECONDS: Final = 300.0
 """How long the rest of the load may take after the last fault."""
+SAMPLES_MAX: Final = 60
+"""Of each kind the longest are printed."""
 ENGINES: Final[dict[str, tuple[type[Stack], type[Faults]]]] = {
     "distributed": (DistributedStack, DistributedFaults),
     "embedded": (EmbeddedStack, EmbeddedFaults),
@@ -137,7 +140,7 @@ def campaign(options: Options, folder: Path) -> Outcome:
     marks = Marks(folder / "marks")
     history = History(folder / "history.jsonl")
     load = Load(stack, history, options.seed, marks.path, options.jobs)
-    recoveries = Recoveries(marks, load.since)
+    recoveries = Recoveries(marks, load.since, stack.acked)
     faults = make_faults(
         stack, recoveries, load.probe, options.seed, only=options.only, longest=options.longest
     )
@@ -169,15 +172,19 @@ def campaign(options: Options, folder: Path) -> Outcome:
     print(f"history {dict(history.counts)}, {load.recovered} submissions sent again")
     for words, samples in (
         ("worker killed", recoveries.worker_kill),
+        ("worker killed, deliveries acked before", recoveries.acked_kill),
         ("worker killed amid other faults", recoveries.troubled_kill),
         ("broker back", recoveries.broker_back),
+        ("answered while the database was away", recoveries.answers),
+        ("backlog gone after the database's return", recoveries.backlog),
     ):
         print(f"{words}: {_all(samples)}")
     return Outcome(len(load.accepted), sum(faults.counts.values()), verdict, recoveries)
 
 
 def _all(samples: list[float]) -> str:
-    return " ".join(f"{sample:.2f}" for sample in sorted(samples)) or "not measured"
+    most = sorted(samples)[-SAMPLES_MAX:]
+    return " ".join(f"{sample:.2f}" for sample in most) or "not measured"
 
 
 def _options() -> tuple[Options, Path | None]:

@@ -5,30 +5,36 @@ The last worker lives in a network namespace of its own where that is allowed.
 """
 
 import asyncio
+import base64
 import contextlib
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
+import httpx
 import msgspec
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
+from dts_core import codec
+from dts_core.brokers.base import JOBS, RESULTS
 from dts_core.brokers.rabbitmq.permissions import user_of, worker_permissions
-from dts_core.clients import SyncAdminClient
+from dts_core.clients import SyncAdminClient, submission
 from dts_core.clients.endpoint import local_endpoint
 from dts_core.clock import SystemClock
+from dts_core.errors import StoreUnavailable
+from dts_core.model import JobResult, JobResults
 from dts_core.settings import QueueNames, StoreSettings
+from dts_core.stores.fields import micros
 from dts_core.stores.mongodb import open_store
 from tests.support.distributed import Distributed
 from tests.support.mongodb import MongoServer
 from tests.support.processes import Running
-from tests.support.proxy import ACK, Proxy, Told, Way, proxied
+from tests.support.proxy import Told, proxied
 from tests.support.rabbitmq import RabbitNode
-from tools.campaign_faults import Fault, Faults
 from tools.campaign_network import Network, is_possible
 from tools.campaign_stack import FINAL_STATES, Row, Stack, Stored, free_port, name_in
 
@@ -44,9 +50,9 @@ DAEMONS: Final = {
 NODE_LINES: Final = "consumer_timeout = 20000"
 """A delivery may stay unacked that long, in ms; RabbitMQ looks once a minute."""
 ACK_AFTER_SECONDS: Final = "6"
-PASSING: Final = ("heartbeats", "logs", "requests", "jobs.")
-"""Queues whose messages may outlive a campaign: a second message of a job that is over is dropped when it is read."""
-DELETED: Final = ("results", "heartbeats", "requests", "jobs.default")
+PASSING: Final = ("heartbeats", "logs", "requests")
+"""Queues whose messages may outlive a campaign."""
+ASK_SECONDS: Final = 30.0
 PURGE_FROM: Final = 1_500
 """Finished jobs from which the oldest go: the stand-in for MongoDB reads all that match, whatever the limit."""
 PURGE_AGE: Final = timedelta(seconds=60)
@@ -154,11 +160,37 @@ class DistributedStack(Stack):
             self._token = local_endpoint(self._engine.data).token
         return SyncAdminClient(f"http://{HOST}:{self.port}", self._token)
 
+    def ask(self, name: str, marks: Path) -> int:
+        """Submit a quick job, once; the status of the answer, 599 when there was none."""
+        self.client().close()
+        try:
+            return httpx.post(
+                f"http://{HOST}:{self.port}/jobs",
+                json=submission("test/quick", args=[name, str(marks)]),
+                headers={"Authorization": f"Bearer {self._token}", "Idempotency-Key": name},
+                timeout=ASK_SECONDS,
+            ).status_code
+        except httpx.HTTPError:
+            return 599
+
     def unfinished(self, client: SyncAdminClient) -> dict[str, int]:
         """From the documents: the figures may be a little off until they are counted again."""
         with self._jobs() as jobs:
             found = jobs.aggregate([{"$group": {"_id": "$state", "jobs": {"$sum": 1}}}])
             return {each["_id"]: each["jobs"] for each in found if each["_id"] not in FINAL_STATES}
+
+    def acked(self, names: set[str], ago: float) -> set[str]:
+        """Those that were accepted longer before then than a delivery stays unacked."""
+        then = SystemClock().now() - timedelta(seconds=ago + float(ACK_AFTER_SECONDS))
+        with self._jobs() as jobs:
+            old = jobs.find({"created": {"$lt": micros(then)}}, {"doc": 1})
+            return names & {name_in(doc["doc"]) for doc in old}
+
+    def waiting(self) -> int:
+        """Jobs that are not over and not endless."""
+        with self._jobs() as jobs:
+            there = jobs.find({"state": {"$nin": sorted(FINAL_STATES)}}, {"doc": 1})
+            return sum(not name_in(doc["doc"]).startswith("endless") for doc in there)
 
     # --- what is stored
 
@@ -166,7 +198,10 @@ class DistributedStack(Stack):
     def _jobs(self) -> Iterator[Any]:
         client: MongoClient[dict[str, Any]]
         with MongoClient(self.mongo.url) as client:
-            yield client["campaign"]["jobs"]
+            try:
+                yield client["campaign"]["jobs"]
+            except PyMongoError as error:
+                raise StoreUnavailable(str(error)) from error
 
     def purge(self) -> None:
         """Let the oldest finished jobs go, after a last look at them."""
@@ -195,12 +230,21 @@ class DistributedStack(Stack):
         with self._jobs() as jobs:
             documents = list(jobs.find())
         rows = {doc["_id"]: _row(doc) for doc in documents}
+        rows = self._purged | rows
         left = [
-            f"{queue['messages']} messages are left in {queue['name']}"
+            f"{queue['messages']} messages are left in {queue['name']}: {wrong}"
             for queue in self.node.http("GET", f"/api/queues/{VHOST}")
-            if queue.get("messages") and not queue["name"].startswith(PASSING)
+            if queue.get("messages") and (wrong := self._wrongly_left(queue["name"], rows))
         ]
-        return Stored(self._purged | rows, left, [])
+        return Stored(rows, left, [])
+
+    def _wrongly_left(self, queue: str, rows: dict[str, Row]) -> list[str]:
+        """Messages that should not outlive a campaign; one of a job that is over is dropped when it is read."""
+        if queue.startswith(PASSING):
+            return []
+        asked = {"count": 1_000, "ackmode": "ack_requeue_true", "encoding": "base64"}
+        found = self.node.http("POST", f"/api/queues/{VHOST}/{quote(queue, safe='')}/get", asked)
+        return [wrong for message in found if (wrong := wrongly_left(queue, message, rows))]
 
     def wait_ready(self, seconds: float) -> bool:
         """RabbitMQ answers."""
@@ -210,6 +254,25 @@ class DistributedStack(Stack):
                 return True
             time.sleep(0.05)
         return False
+
+
+def wrongly_left(queue: str, message: dict[str, Any], rows: dict[str, Row]) -> str:
+    """What is wrong with a message that is left; empty: nothing is."""
+    named = str(message["properties"].get("message_id", ""))
+    if queue.startswith(JOBS):
+        row = rows.get(named)
+        return "" if row is not None and row.state in FINAL_STATES else f"job {named}: {row}"
+    if queue == RESULTS:
+        results = codec.decode(base64.b64decode(message["payload"]), JobResults)
+        # A porter that stops leaves its last proof, and a result of a claim that is over changes nothing.
+        left = [each.id for each in results.results if not _is_over(each, rows)]
+        return f"results of {left}" if left else ""
+    return named or "a message"
+
+
+def _is_over(result: JobResult, rows: dict[str, Row]) -> bool:
+    row = rows.get(result.id)
+    return row is not None and (row.state in FINAL_STATES or row.epoch > result.epoch)
 
 
 def _row(doc: dict[str, Any]) -> Row:
@@ -226,143 +289,3 @@ def _row(doc: dict[str, Any]) -> Row:
         error,
         name_in(doc["doc"]),
     )
-
-
-class DistributedFaults(Faults):
-    """What may befall processes, servers and the lines between them."""
-
-    stack: DistributedStack
-
-    def kinds(self) -> list[Fault]:
-        """Those of workers, of the control side, of RabbitMQ, of MongoDB, of the network."""
-        found = [
-            *self.worker_kinds(),
-            *(Fault(f"kill the {name}", 1, self._killing(name)) for name in self.stack.control),
-            Fault("freeze the porter", 1, lambda: self.freeze(["porter"], 16.0)),
-            Fault("freeze the server", 1, lambda: self.freeze(["server"], 12.0)),
-            Fault("freeze the stethoscope", 1, lambda: self.freeze(["stethoscope"], 16.0)),
-            Fault("stop the broker", 2, self._stop_broker),
-            Fault("kill the broker", 2, self._kill_broker),
-            Fault("reset the workers' connections", 1, lambda: self._each_worker(Proxy.reset)),
-            Fault("reset the control side's connections", 1, lambda: self._tell("control", Proxy.reset)),
-            Fault("half-close a worker's connection", 1, self._half_close),
-            Fault("silence of the broker for a worker", 1, self._silence_worker),
-            Fault("silence of the broker for all", 1, self._silence_all),
-            Fault("cut a worker between publish and confirm", 2, lambda: self._cut(self.worker(), Way.DOWN)),
-            Fault("cut a worker after an ack", 2, lambda: self._cut(self.worker(), Way.UP)),
-            Fault("cut the control side between publish and confirm", 1, lambda: self._cut("control", Way.DOWN)),
-            Fault("cut the control side after an ack", 1, lambda: self._cut("control", Way.UP)),
-            Fault("memory alarm", 1, lambda: self._alarm("set_vm_memory_high_watermark", "0.00001", "0.4")),
-            Fault("disk alarm", 1, lambda: self._alarm("set_disk_free_limit", "999999999999999", "50000000")),
-            *(Fault(f"delete the queue {name}", 1, self._deleting(name)) for name in DELETED),
-            Fault("kill the database", 1, self._kill_database),
-            Fault("silence of the database", 1, self._silence_database),
-        ]  # fmt: skip
-        if self.stack.network is not None:
-            found.append(Fault("partition of a worker", 3, self._partition, is_of_worker=True))
-        return found
-
-    def _tell(self, name: str, act: Callable[[Proxy], None]) -> None:
-        self.stack.links[name](act)
-
-    def _each_worker(self, act: Callable[[Proxy], None]) -> None:
-        for name in self.stack.workers:
-            self._tell(name, act)
-
-    def _killing(self, name: str) -> Callable[[], None]:
-        return lambda: self.kill(name)
-
-    def _deleting(self, name: str) -> Callable[[], None]:
-        return lambda: self.stack.node.delete_queue(VHOST, name)
-
-    # --- RabbitMQ
-
-    def _stop_broker(self) -> None:
-        self.stack.node.stop_app()
-        self.wait(self.chance.uniform(0.5, 10.0))
-        self._measured(self.stack.node.start_app)
-
-    def _kill_broker(self) -> None:
-        self.stack.node.kill()
-        self.wait(self.chance.uniform(0.5, 5.0))
-        self._measured(self.stack.node.start)
-
-    def _measured(self, start: Callable[[], None]) -> None:
-        """Start it, and measure from when its port opens."""
-        opened: list[float] = []
-        watching = threading.Thread(target=_watch, args=(self.stack.node.port, opened))
-        watching.start()
-        start()
-        watching.join(60)
-        self.recoveries.broker_is_back(opened[0] if opened else time.monotonic(), self.probe_quick)
-
-    def _alarm(self, command: str, on: str, off: str) -> None:
-        self.stack.node.ctl(command, on)
-        try:
-            self.wait(self.chance.uniform(2.0, 15.0))
-        finally:
-            self.stack.node.ctl(command, off)
-
-    # --- lines
-
-    def _half_close(self) -> None:
-        way = self.chance.choice(list(Way))
-        self._tell(self.worker(), lambda proxy: proxy.half_close(way))
-
-    def _silence_worker(self) -> None:
-        self._silent([self.worker()], self._ways(), 25.0)
-
-    def _silence_all(self) -> None:
-        self._silent(["control", *self.stack.workers], [], 25.0)
-
-    def _silence_database(self) -> None:
-        self._silent(["store"], [], 20.0)
-
-    def _ways(self) -> list[Way]:
-        return self.chance.choice([[Way.UP], [Way.DOWN], [Way.UP, Way.DOWN]])
-
-    def _silent(self, names: Sequence[str], ways: Sequence[Way], longest: float) -> None:
-        for name in names:
-            self._tell(name, lambda proxy: proxy.silence(*ways))
-        try:
-            self.wait(self.chance.uniform(1.0, longest))
-        finally:
-            for name in names:
-                self._tell(name, Proxy.resume)
-
-    def _cut(self, name: str, way: Way) -> None:
-        """Down: the confirm of something published does not come; up: the broker has the ack, and then no more."""
-        self._tell(name, lambda proxy: proxy.cut_at(ACK, way, after=way is Way.UP))
-        deadline = time.monotonic() + 5
-        before = self.stack.links[name](lambda proxy: proxy.cuts)
-        while time.monotonic() < deadline:
-            if self.stack.links[name](lambda proxy: proxy.cuts) > before:
-                return
-            time.sleep(0.05)
-        self._tell(name, Proxy.resume)
-
-    def _partition(self) -> None:
-        assert self.stack.network is not None
-        to_worker, from_worker = self.chance.choice([(True, False), (False, True), (True, True)])
-        with self.stack.network.cut(to_worker=to_worker, from_worker=from_worker):
-            self.wait(self.chance.uniform(2.0, 30.0))
-
-    # --- MongoDB
-
-    def _kill_database(self) -> None:
-        self.stack.mongo.kill()
-        self.wait(self.chance.uniform(0.5, 10.0))
-        self.stack.mongo.start()
-
-
-def _watch(port: int, opened: list[float]) -> None:
-    """Note when the port takes a connection and speaks."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1) as stream:
-            stream.sendall(b"AMQP\x00\x00\x09\x01")
-            stream.settimeout(5)
-            if stream.recv(1) == b"\x01":
-                opened.append(time.monotonic())
-                return
-        time.sleep(0.02)

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from dts_core.errors import DtsError
 from tests.support.processes import Running
 
 GIVE_UP_SECONDS: Final = 45.0
 LOOK_SECONDS: Final = 0.02
 PROBE_SECONDS: Final = 0.5
+BACKLOG_MAX: Final = 5
+"""The load goes on: so many jobs are no backlog."""
 VICTIM_SECONDS: Final = 4.0
 """How long to wait for a job that runs where it is going to be killed."""
 
@@ -62,16 +65,29 @@ class Recoveries:
     Args:
         marks: What the jobs say.
         since: Names of the jobs that were accepted after a monotonic instant.
+        acked: Of these jobs those whose deliveries may have been acked so many seconds ago, on the strength of claims.
     """
 
-    def __init__(self, marks: Marks, since: Callable[[float], set[str]]) -> None:
+    def __init__(
+        self,
+        marks: Marks,
+        since: Callable[[float], set[str]],
+        acked: Callable[[set[str], float], set[str]],
+    ) -> None:
         self._since = since
+        self._acked = acked
         self.worker_kill: list[float] = []
         """From the kill of a worker until the last of its running jobs runs elsewhere."""
+        self.acked_kill: list[float] = []
+        """The same for jobs whose deliveries may have been acked: nothing comes back, their leases have to end."""
         self.troubled_kill: list[float] = []
         """The same within a lease of another fault, while the control side still doubts what it hears."""
         self.broker_back: list[float] = []
         """From the broker's return until a job starts."""
+        self.answers: list[float] = []
+        """How long requests took while the database was away."""
+        self.backlog: list[float] = []
+        """From the database's return until what was accepted before is over."""
         self.findings: list[str] = []
         self._marks = marks
 
@@ -81,8 +97,8 @@ class Recoveries:
         running = self._wait_for_victims(worker)
         started = time.monotonic()
         yield
+        names = {mark.name for mark in running} - self._ended(before=time.monotonic())
         again: dict[str, float] = {}
-        names = {mark.name for mark in running}
         while set(again) < names and time.monotonic() < started + GIVE_UP_SECONDS:
             time.sleep(LOOK_SECONDS)
             for mark in self._marks.all():
@@ -92,8 +108,17 @@ class Recoveries:
             self.findings.append(
                 f"{names - set(again)} did not run elsewhere within {GIVE_UP_SECONDS:g} s"
             )
-        if again:
-            (self.worker_kill if is_calm else self.troubled_kill).append(max(again.values()))
+        acked = self._acked(set(again), time.monotonic() - started)
+        for kept, group in (
+            (self.worker_kill, set(again) - acked),
+            (self.acked_kill, acked),
+        ):
+            if group:
+                sample = max(again[name] for name in group)
+                (kept if is_calm else self.troubled_kill).append(sample)
+
+    def _ended(self, before: float) -> set[str]:
+        return {mark.name for mark in self._marks.all() if mark.word == "end" and mark.at < before}
 
     def _wait_for_victims(self, worker: Running) -> list[Mark]:
         deadline = time.monotonic() + VICTIM_SECONDS
@@ -103,6 +128,28 @@ class Recoveries:
             if running or time.monotonic() > deadline:
                 return running
             time.sleep(LOOK_SECONDS)
+
+    @property
+    def path(self) -> Path:
+        """The file of the marks."""
+        return self._marks.path
+
+    def backlog_goes(self, waiting: Callable[[], int]) -> None:
+        """Measure from now until no more jobs wait than start within a moment.
+
+        Args:
+            waiting: How many there are.
+        """
+        began = time.monotonic()
+        while time.monotonic() < began + GIVE_UP_SECONDS:
+            with contextlib.suppress(DtsError):
+                if waiting() <= BACKLOG_MAX:
+                    self.backlog.append(time.monotonic() - began)
+                    return
+            time.sleep(PROBE_SECONDS)
+        self.findings.append(
+            f"the backlog was not gone {GIVE_UP_SECONDS:g} s after the database's return"
+        )
 
     def broker_is_back(self, back: float, probe: Callable[[], None]) -> None:
         """Measure from `back` until a job starts that was accepted after it.

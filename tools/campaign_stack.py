@@ -109,6 +109,10 @@ class Stack:
     def purge(self) -> None:
         """Remove finished jobs where their number hurts; nothing where it does not."""
 
+    def acked(self, names: set[str], ago: float) -> set[str]:
+        """Those of these jobs whose deliveries may have been acked, so many seconds ago, before they had ended."""
+        return set()
+
     def stored(self) -> Stored:
         """What the store holds; after `stop`."""
         raise NotImplementedError
