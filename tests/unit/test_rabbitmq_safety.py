@@ -183,7 +183,7 @@ class Declarations:
     async def control(self) -> "Declarations":
         return self
 
-    async def queue_declare(self, queue: str, *, passive: bool = False, **_: Any) -> None:
+    async def declare_queue(self, queue: str, *, passive: bool = False, **_: Any) -> None:
         if passive:
             raise QueueNotFound(queue)
         self.made.append(queue)

@@ -394,7 +394,7 @@ class RabbitmqBroker:
         connection = self._supervisor.connection
         if connection is None:
             raise BrokerUnavailable(f"no RabbitMQ at {self._address}.")
-        return await AioPikaPlane.open(connection, deadline_seconds=self._deadline)
+        return await AioPikaPlane.open(connection.underlay, deadline_seconds=self._deadline)
 
     async def _build_subscription(self, subscription: RabbitSubscription) -> None:
         plane = await self._control_plane()

@@ -29,10 +29,10 @@ from dts_core.brokers.base import (
     QueueSpec,
 )
 from dts_core.brokers.naming import Names
+from dts_core.brokers.rabbitmq.connecting import url_of
 from dts_core.brokers.rabbitmq.deadlines import answered
 from dts_core.brokers.rabbitmq.framing.address import Address, address_of
 from dts_core.brokers.rabbitmq.permissions import user_of
-from dts_core.brokers.rabbitmq.supervisor import url_of
 from dts_core.brokers.rabbitmq.tls import context_of
 from dts_core.brokers.rabbitmq.topology import UP, Topology, fanout_name, subscription_queue
 from dts_core.doctor.findings import Finding, ok, problem, warning

@@ -89,7 +89,8 @@ class Maker:
         """
         channel = await self._supervisor.control()
         async with answered(f"looking at {band}", self._deadline):
-            answer = await channel.queue_declare(band, passive=True)
+            queue = await channel.declare_queue(band, passive=True)
+        answer = queue.declaration_result
         return answer.message_count or 0, answer.consumer_count or 0
 
     async def fanout(self, exchange: str) -> None:
@@ -101,7 +102,7 @@ class Maker:
     async def _declare(self, band: str, spec: QueueSpec) -> None:
         channel = await self._supervisor.control()
         async with answered(f"making {band}", self._deadline):
-            await channel.queue_declare(
+            await channel.declare_queue(
                 band, durable=True, arguments=self._topology.arguments(spec)
             )
         log.info("a queue was made", queue=band)
@@ -113,11 +114,12 @@ class Maker:
         channel = await self._supervisor.control()
         try:
             async with answered(f"binding {queue}", self._deadline):
-                await channel.queue_bind(queue, exchange, routing_key=queue)
+                found = await channel.get_queue(queue, ensure=False)
+                await found.bind(exchange, routing_key=queue)
         except Forbidden:  # a worker's user: the control side binds it
             log.debug("a queue is not bound by this user", queue=queue)
 
     async def _exchange(self, name: str, kind: str) -> None:
         channel = await self._supervisor.control()
         async with answered(f"making the exchange {name}", self._deadline):
-            await channel.exchange_declare(name, exchange_type=kind, durable=True)
+            await channel.declare_exchange(name, kind, durable=True)

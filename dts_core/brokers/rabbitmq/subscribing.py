@@ -1,9 +1,9 @@
 """One subscriber of a fanout, over every connection that it ever has."""
 
 from collections.abc import Callable
-from typing import Any
 
 import structlog
+from aio_pika.abc import AbstractChannel
 
 from dts_core.brokers.base import OnMessage
 from dts_core.brokers.rabbitmq.deadlines import answered
@@ -37,18 +37,18 @@ class RabbitSubscription:
         self._plane: Plane | None = None
         self._is_closed = False
 
-    async def build(self, control: Any, plane: Plane, deadline_seconds: float) -> None:
+    async def build(self, control: AbstractChannel, plane: Plane, deadline_seconds: float) -> None:
         """Make its queue on this connection, and hear.
 
         Raises:
             BrokerUnavailable: No answer in time.
         """
         async with answered(f"subscribing to {self.exchange}", deadline_seconds):
-            await control.queue_declare(
+            queue = await control.declare_queue(
                 self.queue, exclusive=True, auto_delete=True,
                 arguments=subscription_arguments(self._limit),
             )  # fmt: skip
-            await control.queue_bind(self.queue, fanout_name(self.exchange))
+            await queue.bind(fanout_name(self.exchange), routing_key="")
         await plane.consume(self.queue, self._heard, prefetch=0, no_ack=True)
         self._plane = plane
 

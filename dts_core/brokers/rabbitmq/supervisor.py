@@ -1,36 +1,31 @@
 """The connection to RabbitMQ: opened, watched, given up on doubt, opened again, until it is closed.
 
-It is the driver's plain connection, held here: its own recovery is not used, since a connection that was only half
-restored is worse than none. Whoever depends on it is told of each new one and builds everything anew.
+It is aio-pika's plain connection, held here: its robust one is not used (docs/decisions/0008), since a connection that
+was only half restored is worse than none. Whoever depends on it is told of each new one and builds everything anew.
 """
 
 import asyncio
-import logging
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from typing import Any, Final
 
-import aiormq
 import structlog
-from aiormq.connection import TransportFactory
-from yarl import URL
+from aio_pika.abc import AbstractChannel
 
 from dts_core.brokers.rabbitmq.aiopika_plane import is_blocked
-from dts_core.brokers.rabbitmq.deadlines import answered, words_of
+from dts_core.brokers.rabbitmq.connecting import Connection, why_closed
+from dts_core.brokers.rabbitmq.deadlines import answered
 from dts_core.brokers.rabbitmq.framing.address import Address
 from dts_core.errors import BrokerUnavailable, DtsError
 from dts_core.settings import RabbitSettings
 
 BACKOFF_FIRST_SECONDS: Final = 0.05
 BACKOFF_MAX_SECONDS: Final = 2.0
-CLOSE_SECONDS: Final = 2.0
 LOOK_SECONDS: Final = 0.25
 """How often `blocked` is looked for: the driver does not tell."""
 
 log = structlog.get_logger(__name__)
-logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # every failure is told in our own words
 
 
 class Supervisor:
@@ -49,7 +44,7 @@ class Supervisor:
 
     Attributes:
         state: In words.
-        connection: The driver's connection, from before `rebuild` until its end.
+        connection: aio-pika's connection, from before `rebuild` until its end.
     """
 
     def __init__(
@@ -60,7 +55,7 @@ class Supervisor:
     ) -> None:  # fmt: skip
         self.address = address
         self.state = "connecting"
-        self.connection: Any = None
+        self.connection: Connection | None = None
         self.ready = asyncio.Event()
         self.deadline_seconds = settings.deadline_seconds
         self._name = name
@@ -72,7 +67,7 @@ class Supervisor:
         self._on_built = built
         self._watch_seconds = watch_seconds
         self._doubt: asyncio.Future[str] | None = None
-        self._control: Any = None
+        self._control: AbstractChannel | None = None
         self._control_lock = asyncio.Lock()
         self._failure: DtsError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -80,7 +75,7 @@ class Supervisor:
     @property
     def is_blocked(self) -> bool:
         """Whether the broker takes no messages for want of memory or disk."""
-        return self.connection is not None and is_blocked(self.connection)
+        return self.connection is not None and is_blocked(self.connection.underlay)
 
     async def start(self, timeout_seconds: float) -> None:
         """Begin, and wait for the first connection; it is tried for on after a failure, until `close`.
@@ -101,7 +96,7 @@ class Supervisor:
         if self._doubt is not None and not self._doubt.done():
             self._doubt.set_result(why)
 
-    async def control(self) -> Any:
+    async def control(self) -> AbstractChannel:
         """The channel for declarations; a new one after the broker closed it over a refusal.
 
         Raises:
@@ -145,18 +140,18 @@ class Supervisor:
 
     async def _one_connection(self) -> tuple[bool, str]:
         """One connection from its opening to its end; whether everything was rebuilt on it, and why it ended."""
-        transport = _Transport()
-        connection: Any = aiormq.Connection(
-            url_of(self.address, self._heartbeat, self._name),
-            context=self._context, transport_factory=transport,
-        )  # fmt: skip
+        connection = Connection(
+            self.address, heartbeat_seconds=self._heartbeat, name=self._name, context=self._context
+        )
         doubt: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         was_ready = False
         try:
             async with answered("connecting", self.deadline_seconds):
                 await connection.connect()
             self.connection, self._doubt, self._failure = connection, doubt, None
-            connection.closing.add_done_callback(lambda closing: self.doubt(_why(closing)))
+            connection.underlay.closing.add_done_callback(
+                lambda closing: self.doubt(why_closed(closing))
+            )
             await self._rebuild()
             was_ready = True
             self.state = "connected"
@@ -168,7 +163,7 @@ class Supervisor:
             self.connection, self._doubt, self._control = None, None, None
             if was_ready:
                 self._on_lost(doubt.result() if doubt.done() else "the connection is closed")
-            await _end(connection, transport)
+            await connection.end()
         return was_ready, why
 
     async def _watched(self, doubt: "asyncio.Future[str]") -> str:
@@ -189,52 +184,3 @@ class Supervisor:
                     await asyncio.wait((watching,))
                 next_watch = loop.time() + self._watch_seconds
         return doubt.result()
-
-
-class _Transport(TransportFactory):
-    """Opens the stream, and keeps hold of it, so that a silent one can be dropped without asking it."""
-
-    def __init__(self) -> None:
-        self.writer: asyncio.StreamWriter | None = None
-
-    async def create(
-        self, url: URL, **options: Any
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """See TransportFactory."""
-        provider = options.pop("ssl_context_provider")
-        context = await provider.get_context() if url.scheme == "amqps" else None
-        reader, self.writer = await asyncio.open_connection(
-            url.host, url.port, ssl=context, **options
-        )
-        return reader, self.writer
-
-
-async def _end(connection: Any, transport: _Transport) -> None:
-    """Say good-bye, or drop the stream when nobody answers."""
-    writer = transport.writer
-    try:
-        with suppress(DtsError):
-            async with answered("closing the connection", CLOSE_SECONDS):
-                await connection.close()
-    finally:
-        if writer is not None:
-            writer.transport.abort()
-            with suppress(OSError, TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await writer.wait_closed()
-
-
-def _why(closing: "asyncio.Future[Any]") -> str:
-    error = None if closing.cancelled() else closing.exception()
-    said = words_of(error) if error is not None else ""
-    return said or "the connection ended"
-
-
-def url_of(address: Address, heartbeat_seconds: int, name: str) -> URL:
-    """The driver's form of an address."""
-    return URL.build(
-        scheme="amqps" if address.is_tls else "amqp",
-        host=address.host, port=address.port, user=address.user, password=address.password,
-        path="/" + address.vhost.replace("/", "%2F"), encoded=False,
-        query={"heartbeat": heartbeat_seconds, "name": name, "auth": address.mechanism.lower()},
-    )  # fmt: skip
