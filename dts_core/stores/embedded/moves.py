@@ -28,7 +28,7 @@ class Row:
         "worker",
     )
     SELECT: Final = (
-        "SELECT seq, state, epoch, attempt, losses, submitter, lease, expires, host, worker, started "
+        "SELECT id, seq, state, epoch, attempt, losses, submitter, lease, expires, host, worker, started "
         "FROM jobs WHERE id=?"
     )
 
@@ -57,6 +57,8 @@ class _Move(msgspec.Struct, frozen=True):
     """One cell of TRANSITIONS: how the row changes. `parameters` also brings the Row up to date."""
 
     after: JobState
+    state: str
+    """Its name, as the row has it."""
     sql: str
     parameters: Parameters
     kept_as: str = ""
@@ -209,7 +211,7 @@ def _moves() -> dict[JobEvent, dict[str, _Move]]:
         for before, after in cells.items():
             sets, parameters, kept_as = _ENDS[event, after]
             sql = f"UPDATE jobs SET state='{after.value}', changed=?, {sets} WHERE seq=? AND state=? AND epoch=?"
-            moves[event][before.value] = _Move(after, sql, parameters, kept_as)
+            moves[event][before.value] = _Move(after, after.value, sql, parameters, kept_as)
     return moves
 
 

@@ -9,14 +9,14 @@ from typing import Final
 
 import msgspec
 
-from dts_core.errors import StoreError
 from dts_core.model import Attempt, BlobChunk, Job, Outcome, Progress, Transition
 from dts_core.sqlite import Connection, all_rows, one_row
 from dts_core.states import FENCED, JobEvent, JobState
 from dts_core.stores.chunks import not_whole
 from dts_core.stores.embedded import uploads
+from dts_core.stores.embedded.bulk import Updates, insert_new, rows_of
 from dts_core.stores.embedded.moves import MOVES, Row
-from dts_core.stores.embedded.rows import INSERT, insertion
+from dts_core.stores.embedded.rows import insertion
 from dts_core.stores.fields import EPOCH_MAX, STATES, maybe_instant, micros
 from dts_core.stores.limits import BUCKET_SECONDS, TALLY_SECONDS
 
@@ -30,6 +30,17 @@ _encoder = msgspec.msgpack.Encoder()
 
 _FENCED: Final = FENCED
 _TALLIED: Final = {JobState.DONE: (1, 0), JobState.FAILED: (0, 1), JobState.DEAD: (0, 1)}
+
+
+class _Batch:
+    """What comes together while transitions are applied."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.updates = Updates(connection)
+        self.deltas: dict[tuple[str, str], int] = {}
+        """(submitter, state) -> jobs more or fewer."""
+        self.tallies: dict[int, tuple[int, int]] = {}
 
 
 class JobWriter:
@@ -59,7 +70,7 @@ class JobWriter:
         """Insert jobs that are not there yet; those whose id is in `queued` as if PUBLISH had been applied."""
         if not self._loaded:
             self._load(connection)
-        deltas: dict[tuple[str, str], int] = {}
+        states, rows = [], []
         for job in jobs:
             self._seq += 1
             self._changed += 1
@@ -67,11 +78,12 @@ class JobWriter:
             state = job.state
             if job.id in queued and state is JobState.PENDING:
                 state = JobState.QUEUED
-            connection.execute(
-                INSERT, insertion(job, self._seq, self._created, self._changed, state)
-            )
-            if connection.changes():
-                key = (job.submitter, state.value)
+            states.append(state.value)
+            rows.append(insertion(job, self._seq, self._created, self._changed, state))
+        deltas: dict[tuple[str, str], int] = {}
+        for job, state_name, added in zip(jobs, states, insert_new(connection, rows), strict=True):
+            if added:
+                key = (job.submitter, state_name)
                 deltas[key] = deltas.get(key, 0) + 1
         _count(connection, deltas)
 
@@ -79,20 +91,17 @@ class JobWriter:
         """Apply in order; one outcome each. All of it is one transaction with whatever else the caller writes."""
         if not self._loaded:
             self._load(connection)
-        rows: dict[str, Row | None] = {}
-        deltas: dict[tuple[str, str], int] = {}
-        tallies: dict[int, tuple[int, int]] = {}
+        rows = rows_of(connection, [transition.id for transition in transitions])
+        batch = _Batch(connection)
         outcomes = []
+        moment, at = None, 0
         for transition in transitions:
-            job = transition.id
-            if job in rows:
-                row = rows[job]
-            else:
-                found = one_row(connection, Row.SELECT, (job,))
-                row = rows[job] = None if found is None else Row(found)
-            outcomes.append(self._one(connection, transition, row, deltas, tallies))
-        _count(connection, deltas)
-        _tally(connection, tallies)
+            if transition.at is not moment:  # most of a batch share it
+                moment, at = transition.at, micros(transition.at)
+            outcomes.append(self._one(batch, transition, rows.get(transition.id), at))
+        batch.updates.flush()
+        _count(connection, batch.deltas)
+        _tally(connection, batch.tallies)
         return outcomes
 
     def progress(self, connection: Connection, items: Sequence[Progress]) -> list[str]:
@@ -121,20 +130,13 @@ class JobWriter:
         self._uploading.add(chunk.job)
         return kept
 
-    def _one(
-        self,
-        connection: Connection,
-        transition: Transition,
-        row: Row | None,
-        deltas: dict[tuple[str, str], int],
-        tallies: dict[int, tuple[int, int]],
-    ) -> Outcome:
+    def _one(self, batch: "_Batch", transition: Transition, row: Row | None, at: int) -> Outcome:
+        connection, deltas, tallies = batch.connection, batch.deltas, batch.tallies
         if row is None:
             return Outcome(transition.id, False, None)
         event = transition.event
         before = row.state
         move = MOVES[event].get(before)
-        at = micros(transition.at)
         if move is None or not _allowed(transition, row, at):
             return _outcome(transition.id, False, row, 0)
         if transition.blob and event is JobEvent.FINISH:
@@ -145,13 +147,15 @@ class JobWriter:
             _keep_attempt(connection, transition, row, at, move.kept_as)
         epoch = row.epoch
         self._changed += 1
-        connection.execute(
+        batch.updates.add(
             move.sql, (self._changed, *move.parameters(transition, row, at), row.seq, before, epoch)
         )
-        if connection.changes() != 1:
-            raise StoreError(f"job {transition.id} changed under its only writer.")
-        after = row.state = move.after.value
-        if transition.id in self._uploading and move.after is not JobState.CANCELLING:
+        after = row.state = move.state
+        if (
+            self._uploading
+            and transition.id in self._uploading
+            and move.after is not JobState.CANCELLING
+        ):
             uploads.drop_unused(connection, transition.id)
             self._uploading.discard(transition.id)
         key = (row.submitter, before)
