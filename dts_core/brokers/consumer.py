@@ -152,7 +152,12 @@ class Consumer(Generic[M]):
 
     def _arrived(self, deliveries: list[Delivery]) -> None:
         self.counters["received"] += len(deliveries)
-        self._waiting.extend(deliveries)
+        waiting = self._waiting
+        waiting.extend(deliveries)
+        while (
+            len(waiting) > self.prefetch
+        ):  # the oldest are a lost channel's: what was unacked there comes again
+            waiting.popleft()
         self._wake.set()
 
     def _begin(self) -> None:

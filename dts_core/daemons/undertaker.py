@@ -25,6 +25,8 @@ __all__ = ["Undertaker"]
 
 AGAIN_SECONDS: Final = 5.0
 """When a letter that cannot be kept is tried again."""
+RECORD_SECONDS: Final = 15.0
+"""So much later than its message a job may be recorded as queued by it: the broker confirms in between."""
 JOB: Final = "JobMessage"
 log = logging.getLogger(__name__)
 
@@ -111,5 +113,14 @@ class Undertaker(Consumer[bytes]):
         host = host_of(message.user_id)
         if host is not None:
             return job.state in HELD and job.host == host
+        if self._is_refusal(message):
+            return True
         # What a queue gives up may be a second message of a job that runs: when that is lost, it gets another one.
-        return job.state not in HELD or self._is_refusal(message)
+        return job.state not in HELD and not _is_invited_since(job, message)
+
+
+def _is_invited_since(job: Job, message: Message) -> bool:
+    """Whether a job was queued anew after this message invited to it: another one does so by now."""
+    if job.queued_at is None or not message.timestamp:
+        return False
+    return job.queued_at.timestamp() - message.timestamp > RECORD_SECONDS

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 import pytest
@@ -263,3 +263,14 @@ async def test_a_missing_queue_is_an_error(backend: Backend) -> None:
     """A consumer on a queue that nobody declared does not wait for ever."""
     with pytest.raises(QueueNotFound):
         await Recorder(await backend.side(), lambda name: None, queue="none").run()
+
+
+async def test_deliveries_of_lost_channels_do_not_pile_up() -> None:
+    """During an outage of the store each new connection brings again what is held: no more is kept than is unacked."""
+    consumer = Recorder(cast(Broker, None), lambda name: None, prefetch=3)
+    for number in range(5):
+        first = number * 3
+        consumer._arrived(
+            [Delivery(first + at, "work", Message(NAMES[at].encode())) for at in range(3)]
+        )
+    assert [delivery.tag for delivery in consumer._waiting] == [12, 13, 14]

@@ -107,6 +107,18 @@ async def test_a_job_that_needs_no_message_goes_on(yard: Yard, state: JobState) 
     assert len(await yard.store.dead_letters()) == 1
 
 
+@pytest.mark.parametrize(("seconds", "state"), [(10, JobState.DEAD), (20, JobState.QUEUED)])
+async def test_a_former_message_ends_no_job_that_was_queued_anew(
+    yard: Yard, seconds: int, state: JobState
+) -> None:
+    """Its holder was lost meanwhile, and a new message invites to it; the record of one's own comes a little late."""
+    job = job_in(JobState.QUEUED, queued_at=START)
+    await yard.store.insert_jobs([job])
+    published = START.timestamp() - seconds
+    await yard.take(msgspec.structs.replace(given_up(job), timestamp=published))
+    assert await yard.state(job) is state
+
+
 async def test_a_job_that_its_holder_refuses_is_dead(yard: Yard) -> None:
     """The worker that has it, by its host's user, and the control side itself."""
     for user in ("dts.host.h1", "", "dts"):
