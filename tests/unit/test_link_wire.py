@@ -94,13 +94,13 @@ async def test_silence_ends_the_stream(pair: Pair) -> None:
 
 async def test_pings_keep_the_stream(pair: Pair) -> None:
     """Two ends that ping each other outlive many times the silence that would end them."""
-    ours = wire_on(pair, [], ping_seconds=0.02, lost_seconds=0.2)
+    ours = wire_on(pair, [], ping_seconds=0.02, lost_seconds=0.5)
     theirs = Wire(
         pair.peer_reader, pair.peer_writer, frames.server_frames, [].append,
-        ping_seconds=0.02, lost_seconds=0.2,
+        ping_seconds=0.02, lost_seconds=0.5,
     )  # fmt: skip
     running = [asyncio.ensure_future(ours.run()), asyncio.ensure_future(theirs.run())]
-    done, _ = await asyncio.wait(running, timeout=0.6)
+    done, _ = await asyncio.wait(running, timeout=1.6)
     assert not done
     ours.close()
     await asyncio.wait_for(asyncio.gather(*running), 60)
