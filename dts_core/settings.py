@@ -272,7 +272,7 @@ class WorkerSettings(Settings, frozen=True):
     async_slots: Count = 200
     """Asynchronous jobs at once, in one shared child."""
     prefetch: Annotated[int, Meta(ge=0)] = 0
-    """Deliveries held at most; 0: what the slots need."""
+    """Deliveries held at most; 0: what the slots need, and up to 1,000 of asynchronous jobs that are over at once."""
     drain_seconds: Seconds = 30
     """How long running jobs may take to finish after SIGTERM."""
     child_jobs: Count = 10_000
