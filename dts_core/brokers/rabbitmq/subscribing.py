@@ -41,9 +41,11 @@ class RabbitSubscription:
         """Make its queue on this connection, and hear.
 
         Raises:
+            QueueNotFound: There is no such exchange; then no queue is left behind either.
             BrokerUnavailable: No answer in time.
         """
         async with answered(f"subscribing to {self.exchange}", deadline_seconds):
+            await control.get_exchange(fanout_name(self.exchange))
             queue = await control.declare_queue(
                 self.queue, exclusive=True, auto_delete=True,
                 arguments=subscription_arguments(self._limit),
