@@ -233,7 +233,8 @@ def _path_of(url: str, scheme: str, *, key: str, example: str) -> Path:
         raise ConfigError(
             f"{found}:// has no place here.", key=key, advice=f"For example {example}."
         )
-    path = Path(rest.removeprefix("/") if rest.startswith("/~") else rest)
+    # Two slashes at its front are one: elsewhere sqlite:////PATH is how an absolute path is written.
+    path = Path(rest.removeprefix("/") if rest.startswith(("/~", "//")) else rest)
     if found != scheme or not separator or not (rest.startswith("/~") or path.is_absolute()):
         shown = one_line(masked(url)) or "nothing"
         raise ConfigError(

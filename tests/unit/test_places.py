@@ -36,6 +36,7 @@ def layout(broker: str, store: str) -> Layout:
     ("broker", "store", "expected", "engine"),
     [
         ("sqlite:///d", "sqlite:///d", Layout(Path("/d"), False), "embedded"),
+        ("sqlite:///d", "sqlite:////d", Layout(Path("/d"), False), "embedded"),
         (AMQP, "sqlite:///d", Layout(Path("/d"), True), "RabbitMQ + embedded store"),
         (AMQP, MONGODB, Layout(None, True), "RabbitMQ + MongoDB"),
         ("amqps://h", "mongodb+srv://h/dts", Layout(None, True), "RabbitMQ + MongoDB"),
