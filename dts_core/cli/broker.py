@@ -72,6 +72,7 @@ def grant(
     api = None
     if management is not None:
         api = management_of(management, management_user, settings.tls.ca_file)
+        api.get("whoami")  # before a file is written: a grant that fails changes none
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = keep_password(out.absolute(), granted, settings.url, rotate=rotate)
     if api is not None:
