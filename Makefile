@@ -16,6 +16,7 @@ help:
 	@echo "make soak    half an hour's even load: is memory flat?  SOAK_ENGINE= SOAK_MINUTES= SOAK_JOBS="
 	@echo "make campaign  faults at random under load     CAMPAIGN_ENGINE=embedded|distributed CAMPAIGN_JOBS= CAMPAIGN_FAULTS= CAMPAIGN_SEED="
 	@echo "make mutants  break promises on purpose, and see that the tests notice   ARGS='--only lease'"
+	@echo "make services  install the servers that tests start (a stand-in for MongoDB)"
 	@echo "make lock    write the pinned sets again       UPGRADE=1  with the newest versions"
 	@echo "make clean   remove caches and build output    distclean  the environment too"
 
