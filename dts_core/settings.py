@@ -80,8 +80,8 @@ class RabbitSettings(Settings, frozen=True):
     window: Annotated[int, Meta(ge=1, le=65_535)] = 1_000
     """Most messages published and not confirmed yet."""
     settle_seconds: Annotated[float, Meta(ge=0, le=60)] = 2.0
-    """Nothing is published into a quorum queue for so long after it was made: RabbitMQ writes down where the queue keeps
-    its messages only about a second later, and would not find them after a crash before that."""
+    """Nothing is published into a quorum queue for so long after it was made: RabbitMQ writes down where it keeps its
+    messages only about a second later, and would not find them after a crash before that."""
     ack_after_seconds: Seconds = 600
     """A delivery of a job that runs this long is acked on the strength of its claim; well below the broker's
     consumer_timeout (30 min by default)."""
