@@ -49,7 +49,9 @@ def grant(
 
     The password is made here and kept in USER.password and USER.env (mode 0600); USER.env is the
     worker's EnvironmentFile. Without --management the commands for rabbitmqctl are printed. The
-    password of --management-user is asked for, or taken from DTS_MANAGEMENT_PASSWORD.
+    password of --management-user is asked for, or taken from DTS_MANAGEMENT_PASSWORD. A user that
+    is there keeps its password, which --out has to hold then, unless --rotate is given: users of
+    RabbitMQ are the same in all virtual hosts.
 
     \b
     Examples:
@@ -57,7 +59,7 @@ def grant(
       dts broker grant --control -c server.toml --management https://rabbit:15671
     """  # noqa: D301 - below \b click keeps the lines
     from dts_core.config import load_settings
-    from dts_core.hosting.grants import apply_grant, commands_of, keep_password
+    from dts_core.hosting.grants import apply_grant, check_password_kept, commands_of, keep_password
     from dts_core.settings import ServerFile
 
     settings = load_settings(
@@ -73,6 +75,8 @@ def grant(
     if management is not None:
         api = management_of(management, management_user, settings.tls.ca_file)
         api.get("whoami")  # before a file is written: a grant that fails changes none
+        if not rotate:
+            check_password_kept(api, granted, out)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = keep_password(out.absolute(), granted, settings.url, rotate=rotate)
     if api is not None:

@@ -14,7 +14,14 @@ from dts_core.hosting.management import Management
 from dts_core.private import read_private, write_private
 from dts_core.text import clean
 
-__all__ = ["Grant", "apply_grant", "commands_of", "keep_password", "worker_url"]
+__all__ = [
+    "Grant",
+    "apply_grant",
+    "check_password_kept",
+    "commands_of",
+    "keep_password",
+    "worker_url",
+]
 
 PASSWORD_BYTES: Final = 24
 
@@ -35,6 +42,25 @@ def worker_url(url: str, user: str, password: str) -> str:
     place = found.netloc.rpartition("@")[2]
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
     return found._replace(netloc=f"{login}@{place}").geturl()
+
+
+def check_password_kept(management: Management, grant: Grant, folder: Path) -> None:
+    """See that no password is changed by accident: a user of RabbitMQ is the same in all of its virtual hosts.
+
+    Raises:
+        ConfigError: The user is there, and its password not in the folder.
+    """
+    if read_private(folder / f"{grant.user}.password"):
+        return
+    try:
+        management.get("users", grant.user)
+    except NotFound:
+        return
+    raise ConfigError(
+        f"{grant.user} is there already, and {grant.user}.password is not in this folder.",
+        key="--out",
+        advice="Name the folder that has it; or give it a new password, everywhere it is used, with --rotate.",
+    )
 
 
 def keep_password(

@@ -6,13 +6,16 @@ from urllib.parse import quote
 
 import aiormq
 import pytest
+from click.testing import CliRunner
 from pamqp.commands import Basic
 
 from dts_core.brokers.rabbitmq.checkup import check_rabbitmq
 from dts_core.brokers.rabbitmq.permissions import CONTROL_USER, user_of
 from dts_core.brokers.rabbitmq.topology import DLX, EXCHANGES, UP
+from dts_core.cli.broker import PASSWORD_VARIABLE, broker
 from dts_core.doctor.findings import Finding, Level
 from dts_core.doctor.management import check_management
+from dts_core.errors import ConfigError
 from dts_core.hosting.management import Management
 from dts_core.settings import BrokerSettings, LinkSettings, RabbitSettings, TlsSettings
 from tests.support.certificates import make_certificate
@@ -215,3 +218,16 @@ async def test_encrypted_connection(tmp_path: Path) -> None:
         found = await check_rabbitmq(BrokerSettings(url=url))
         assert [each.level for each in found] == [Level.PROBLEM]
         assert "ca_file" in found[0].advice
+
+
+def test_a_grant_changes_no_password_by_accident(
+    rabbit: RabbitNode, url: str, tmp_path: Path
+) -> None:
+    """Users are of all virtual hosts: another folder is refused for one that is there, and nothing is written."""
+    Grants(rabbit, url, tmp_path).control()
+    given = ["grant", "--control", "--url", url, "--out", str(tmp_path / "other")]
+    given += ["--management", rabbit.api, "--management-user", rabbit.user]
+    done = CliRunner().invoke(broker, given, env={PASSWORD_VARIABLE: rabbit.password})
+    assert isinstance(done.exception, ConfigError)
+    assert "dts.control is there already" in str(done.exception)
+    assert not (tmp_path / "other").exists()

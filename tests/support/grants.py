@@ -7,6 +7,7 @@ from unittest import mock
 
 from click.testing import CliRunner
 
+from dts_core.brokers.rabbitmq.permissions import CONTROL_USER, user_of
 from dts_core.cli.broker import broker
 from tests.support.rabbitmq import RabbitNode
 
@@ -36,6 +37,9 @@ class Grants:
     def _grant(self, *who: str) -> str:
         options = ["--url", self._url, "--out", str(self._folder), "--json"]
         options += ["--management", self._node.api, "--management-user", self._node.user]
+        user = user_of(who[1]) if who[0] == "--host" else CONTROL_USER
+        if not (self._folder / f"{user}.password").exists():
+            options.append("--rotate")  # of a test before, on the same node
         with mock.patch.dict(os.environ, {"DTS_MANAGEMENT_PASSWORD": self._node.password}):
             done = CliRunner().invoke(broker, ["grant", *who, *options], catch_exceptions=False)
         assert done.exit_code == 0, done.output
