@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from dts_core import codec
 from dts_core.brokers.base import (
@@ -14,6 +15,7 @@ from dts_core.brokers.base import (
     QueueKind,
     QueueSpec,
 )
+from dts_core.brokers.claiming import ClaimingBroker
 from dts_core.brokers.embedded import EmbeddedBroker
 from dts_core.daemons.porter import Porter
 from dts_core.daemons.requests import Requests
@@ -25,24 +27,36 @@ from dts_core.services.messages import job_message
 from dts_core.settings import PorterSettings, RetentionSettings, SchedulerSettings
 from dts_core.sqlite import Database, prepare
 from dts_core.states import JobEvent, JobState
+from dts_core.stores.base import Intake
 from dts_core.stores.embedded import EmbeddedIntake, EmbeddedStore
+from dts_core.stores.outbox import OutboxIntake
 from dts_core.testing import START, ManualClock, wait_until
 from tests.support.jobs import LEASE, make_job
 from tests.support.plain_side import ClaimingSide
+from tests.support.taking import Taker
+
+if TYPE_CHECKING:
+    from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
 
 QUEUE = "jobs.default"
 
 
 class Control:
-    """The control side on a broker whose queues of jobs know no claims."""
+    """The control side on a broker whose queues of jobs know no claims: the file's own, or one that is given."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, broker: "RabbitmqBroker | None" = None) -> None:
         prepare(path, SCHEMA, MIGRATIONS)
         self.clock = ManualClock()
         self.database = Database(path, asyncio.get_running_loop())
         self.store = EmbeddedStore(self.database, self.clock)
-        self.broker = EmbeddedBroker(self.database, clock=self.clock)
-        self.intake = EmbeddedIntake(self.database, self.store, self.broker)
+        self.broker: EmbeddedBroker | RabbitmqBroker
+        self.intake: Intake
+        if broker is None:
+            self.broker = embedded = EmbeddedBroker(self.database, clock=self.clock)
+            self.intake = EmbeddedIntake(self.database, self.store, embedded)
+        else:
+            self.broker = broker
+            self.intake = OutboxIntake(self.store, broker, self.clock)
         self.is_doubtful = False
         claims = Claims(self.store, self.clock, doubted=lambda: self.is_doubtful)
         self.porter = Porter(self.broker, self.store, self.intake, PorterSettings(), self.clock)
@@ -87,6 +101,7 @@ class Control:
         return jobs
 
     async def side(self, name: str, prefetch: int = 10, **options: float) -> ClaimingSide:
+        assert isinstance(self.broker, EmbeddedBroker)
         side = ClaimingSide(self.broker, name, self.clock, **options)
         self.sides.append(side)
         return await side.begin(prefetch)
@@ -110,13 +125,21 @@ class Control:
         await self.store.renew(held, self.clock.now() + LEASE)
 
 
-async def report(side: ClaimingSide, deliveries: list[Delivery]) -> None:
+class Side(Protocol):
+    """A worker's side of whichever broker."""
+
+    name: str
+    broker: ClaimingBroker
+    taker: Taker
+
+
+async def report(side: Side, deliveries: list[Delivery]) -> None:
     results = [JobResult(d.message.message_id, d.epoch, JobEvent.FINISH, b"1") for d in deliveries]
     body = codec.encode(JobResults(side.name, side.name, results))
     await side.broker.publish([Outgoing(RESULTS, Message(body, type="JobResults"))])
 
 
-async def finish(side: ClaimingSide, deliveries: list[Delivery]) -> None:
+async def finish(side: Side, deliveries: list[Delivery]) -> None:
     await report(side, deliveries)
     assert side.taker.consumption is not None
     side.taker.consumption.ack([delivery.tag for delivery in deliveries])
