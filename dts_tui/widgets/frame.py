@@ -119,12 +119,12 @@ class Gone(Drawn):
         connection = self.console.world.connection
         since = words.clock(connection.since, utc=self.console.utc)
         left = max((connection.retry_at or 0.0) - time.monotonic(), 0.0)
-        what = "server unreachable"
-        if connection.answered:
-            what = "the server cannot answer"
+        what, why = "server unreachable", connection.why
+        if connection.answered:  # in few words: it says why itself
+            what, why = "no answer", why.partition(". ")[0]
         text = f" {what} since {since}, next try in {left:.0f} s "
         room = width - cells(text)
-        return [fit([(text + _reason(connection.why, room), "gone")], width, "gone")]
+        return [fit([(text + _reason(why, room), "gone")], width, "gone")]
 
 
 def _reason(why: str, room: int) -> str:
