@@ -112,7 +112,8 @@ class DistributedStack(Stack):
         self._engine = _Engine(
             self.folder / "control",
             f"amqp://guest:guest@{HOST}:{self.links['control'].port}/{VHOST}",
-            f"mongodb://{HOST}:{self.links['store'].port}/campaign",
+            # Directly: a replica set would name its own address, and that is not the proxy's.
+            f"mongodb://{HOST}:{self.links['store'].port}/campaign?directConnection=true",
         )
 
     def _link(self, name: str, port: int, *, bind: str = HOST, amqp: bool = False) -> None:
