@@ -1,7 +1,7 @@
 """Claims on RabbitMQ: a worker's claiming broker over the adapter; the real porter, requests and store behind it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,15 @@ BACK_SECONDS = 60.0
 class RabbitSide:
     """A worker on RabbitMQ, through a proxy of its own, with what it took."""
 
-    def __init__(self, name: str, proxy: Proxy, rabbit: RabbitmqBroker) -> None:
+    def __init__(
+        self, name: str, proxy: Proxy, rabbit: RabbitmqBroker, ack_after_seconds: float
+    ) -> None:
         self.name = name
         self.proxy = proxy
         self.rabbit = rabbit
-        self.broker = ClaimingBroker(rabbit, host=name, worker=name, ack_after_seconds=600)
+        self.broker = ClaimingBroker(
+            rabbit, host=name, worker=name, ack_after_seconds=ack_after_seconds
+        )
         rabbit.on_state = self.broker.on_link
         self.resumed: list[tuple[str, int, bool]] = []
         self.broker.on_resumed = lambda claims: self.resumed.extend(c[:3] for c in claims)
@@ -68,28 +72,31 @@ class Site:
         self._sides: list[RabbitSide] = []
         self._stack = stack
 
-    async def side(self, name: str, prefetch: int = 10) -> RabbitSide:
+    async def side(
+        self, name: str, prefetch: int = 10, *, ack_after_seconds: float = 600
+    ) -> RabbitSide:
         """A worker that takes jobs."""
         proxy = await self._stack.enter_async_context(Proxy(self.node.host, self.node.port))
         url = self.url.replace(f":{self.node.port}/", f":{proxy.port}/")
         rabbit = RabbitmqBroker(url, host=name, worker=name, role="worker", settings=self.settings)
-        side = RabbitSide(name, proxy, rabbit)
+        side = RabbitSide(name, proxy, rabbit, ack_after_seconds)
         self._sides.append(side)
         await rabbit.start()
         side.taker = await Taker.on(side.broker, QUEUE, prefetch=prefetch)
         return side
 
     async def is_empty(self) -> None:
-        """Nothing waits in any band, and nobody holds anything: what closes gives back what it held."""
-        for side in self._sides:
-            await side.broker.close()
+        """Every message has ended: none waits in any band, and no worker holds one."""
 
         async def is_so() -> bool:
-            return not any(
-                each.ready for each in await self.control.broker.stats() if each.name == QUEUE
-            )
+            stats = [each for each in await self.control.broker.stats() if each.name == QUEUE]
+            held = [each.unacked for side in self._sides for each in side.rabbit._consumptions]
+            return not any(held) and not any(each.ready for each in stats)
 
         await wait_until(is_so, BACK_SECONDS, what="the queue is empty")
+        for side in self._sides:
+            await side.broker.close()  # gives back what the broker still thinks that it holds
+        await wait_until(is_so, BACK_SECONDS, what="the queue is empty without its workers")
 
     async def close(self) -> None:
         for side in self._sides:
@@ -240,3 +247,59 @@ async def test_a_broker_that_comes_back_finds_every_job_where_it_was(
         await control.is_in(jobs, JobState.DONE)
         assert taken(side) == ids(jobs)
         assert {(await control.of(job))[1:] for job in jobs} == {(1, 0, "w1")}
+
+
+@pytest.fixture
+def hasty(private_rabbit: RabbitNode) -> Iterator[RabbitNode]:
+    """The node, waiting three seconds for an ack and not half an hour, and looking every second."""
+
+    def put(name: str, value: int) -> None:
+        private_rabbit.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")
+
+    put("consumer_timeout", 3_000)
+    put("channel_tick_interval", 1_000)
+    yield private_rabbit
+    put("consumer_timeout", 1_800_000)
+    put("channel_tick_interval", 60_000)
+
+
+@pytest.mark.serial
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_job_longer_than_the_broker_waits_for_an_ack(
+    hasty: RabbitNode, tmp_path: Path, kind: str
+) -> None:
+    """RabbitMQ closes the channel of a delivery that is not acked in time, so an old one is acked on its claim.
+
+    Where that is not done the channel comes back, and with it the message; the job goes on under its claim.
+    """
+    async with opened(hasty, tmp_path / "dts.db", kinds={"*": kind}, settle_seconds=0) as site:
+        control = site.control
+        [early] = await control.submit()
+        one = await site.side("w1", 1, ack_after_seconds=0.5)
+        await has(one, 1)
+        whole = channel(one)
+        [late] = await control.submit()
+        two = await site.side("w2", 1)
+        await has(two, 1)
+        for _ in range(2):
+            await is_closed(two, channel(two))
+        assert channel(one) is whole
+        assert (taken(one), taken(two)) == ([early.id], [late.id])
+        for side in (one, two):
+            await finish(side, list(side.held))
+        await control.is_in([early, late], JobState.DONE)
+        await site.is_empty()
+        assert await control.of(early) == ("done", 1, 0, "w1")
+        assert await control.of(late) == ("done", 1, 0, "w2")
+        assert (len(one.held), len(two.held)) == (1, 1)
+
+
+def channel(side: RabbitSide) -> Any:
+    """What its jobs come over now."""
+    return side.rabbit._consumptions[0]._plane
+
+
+async def is_closed(side: RabbitSide, before: Any) -> None:
+    """Another channel has taken its place."""
+    await wait_until(lambda: channel(side) not in (None, before), BACK_SECONDS)
