@@ -246,7 +246,6 @@ async def test_its_secrets_stay_with_it(road: Road) -> None:
         (["--url", "ftp://x"], 1, "broker.url"),
         (["--host", "bad name"], 1, "no name of a host"),
         (["--slots", "many"], 2, "--slots"),
-        (["--url", "link+unix:///nowhere/link.sock"], 1, "no link"),
     ],
 )
 def test_wrong_use_is_one_line(

@@ -254,7 +254,7 @@ async def test_an_adopted_delivery_is_lost_like_any_other(owner: Owner, links: O
     await wait_until(lambda: side.is_connected)
     await links.cut(side)
     await until_stands(owner.broker, "jobs.default", 1)
-    assert owner.desk.lost == [("j1", 1)]
+    await wait_until(lambda: owner.desk.lost == [("j1", 1)])
 
 
 async def test_a_worker_that_comes_back_ends_its_former_link(owner: Owner, links: OverLink) -> None:

@@ -85,7 +85,7 @@ async def test_a_live_lease_delays_and_then_the_message_goes(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second message of a running job waits once; the claim lives on, so it is not needed and ends."""
-    monkeypatch.setattr(asking, "PARK_MAX_SECONDS", 0.05)
+    monkeypatch.setattr(asking, "PARK_MAX_SECONDS", 0.5)
     [job] = await control.submit()
     one = await control.side("w1", 1)
     await one.taker.has(1)
