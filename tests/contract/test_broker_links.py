@@ -252,6 +252,7 @@ async def test_an_adopted_delivery_is_lost_like_any_other(owner: Owner, links: O
     await start(owner)
     road.is_blocked = False
     await wait_until(lambda: side.is_connected)
+    await until_stands(owner.broker, "jobs.default", 0, 1)
     await links.cut(side)
     await until_stands(owner.broker, "jobs.default", 1)
     await wait_until(lambda: owner.desk.lost == [("j1", 1)])

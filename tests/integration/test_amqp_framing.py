@@ -278,7 +278,14 @@ async def test_an_alarm_blocks_and_passes_over_tls(tmp_path: Path) -> None:
         await road.publish(Message(bytes(1 << 20)))
         node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
         waiting = road.publish(Message(b"during"))
-        await wait_until(lambda: plane.is_blocked, what="blocked")
+
+        def is_blocked() -> bool:
+            nonlocal waiting
+            if waiting.done():  # it came before the alarm, and only who publishes after it is told
+                waiting = road.publish(Message(b"during"))
+            return plane.is_blocked
+
+        await wait_until(is_blocked, what="blocked")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(waiting), 5)  # longer than two heartbeats
         assert road.lost == []
