@@ -94,6 +94,8 @@ class Topology:
     def arguments(self, spec: QueueSpec) -> Arguments:
         """What a queue, or each of its bands, is declared with."""
         if spec.kind is QueueKind.BOUNDED:
+            # No x-single-active-consumer: one that stands still would keep everything from those that stand by, for as
+            # long as its connection lives, while what waits is dropped at the head.
             return {
                 "x-max-length": max(spec.limit, 1),
                 "x-overflow": "drop-head",
