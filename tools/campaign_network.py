@@ -46,13 +46,25 @@ class Network:
 
     def remove(self) -> None:
         """With its interfaces."""
-        with contextlib.suppress(OSError):
-            _ip("netns", "del", self.name)
+        for words in (("netns", "del", self.name), ("link", "del", f"{self._device}h")):
+            with contextlib.suppress(
+                OSError
+            ):  # the interfaces go with the namespace, save where it was not made
+                _ip(*words)
 
 
 def is_possible() -> bool:
-    """Whether this process may make one."""
-    return sys.platform == "linux" and os.getuid() == 0 and shutil.which("ip") is not None
+    """Whether this process may make one: root in a container often may not. Makes one and removes it."""
+    if sys.platform != "linux" or os.getuid() != 0 or shutil.which("ip") is None:
+        return False
+    probe = Network(os.getpid() + 1)
+    try:
+        probe.make()
+    except OSError:
+        return False
+    finally:
+        probe.remove()
+    return True
 
 
 def _ip(*words: str) -> None:
