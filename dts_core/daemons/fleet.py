@@ -245,8 +245,10 @@ class Fleet:
         """A worker that is gone does not count while another one of its host is up."""
         if len(patient.workers) == 1:
             return
-        watched = [worker for worker in patient.workers.values() if not worker.is_drained]
-        is_up = any(self._worker_state(worker, seconds) is HostState.UP for worker in watched)
+        workers = patient.workers.values()
+        watched = [worker for worker in workers if not worker.is_drained]
+        # A drained one that still beats is up as well: beside it, its dead predecessor must not speak for the host.
+        is_up = any(self._worker_state(worker, seconds) is HostState.UP for worker in workers)
         for key, worker in list(patient.workers.items()):
             state = self._worker_state(worker, seconds)
             if worker.is_drained:

@@ -101,6 +101,17 @@ def test_worker_that_dies_after_another_said_goodbye_is_a_loss() -> None:
     assert state(fleet, 30) is HostState.LOST
 
 
+def test_a_drained_worker_that_lives_outlasts_its_dead_predecessor() -> None:
+    """What was killed before a restart keeps a host that drains neither undrained nor lost."""
+    fleet = make_fleet()
+    fleet.hear(make_beat(worker="old"), 0, START)
+    for at in range(1, 40):
+        fleet.hear(make_beat(worker="new", sequence=at, draining=True), at, START)
+        fleet.review(at)
+    merged = fleet.hosts["alpha"].host(0)
+    assert (merged.workers, merged.state, merged.beat.draining) == (1, "drained", True)
+
+
 def test_killed_worker_that_was_replaced_is_forgotten() -> None:
     """A worker started after a crash stands for the host; the dead one leaves its figures after a while."""
     fleet = make_fleet()
