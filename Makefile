@@ -2,10 +2,10 @@
 # Needs make and Python 3.11+ with venv; PYTHON=... names another interpreter.
 
 PY := .venv/bin/python
-JOBS ?= 2
+JOBS ?= 3
 TESTS ?=
 
-.PHONY: help run test check format-check lint types imports fix bench soak campaign mutants lock clean distclean runtime dev services
+.PHONY: help run test check format-check lint types imports fix bench soak campaign mutants fuzz fuzz-tools lock clean distclean runtime dev services
 
 help:
 	@echo "make run     start dts here: engine, worker and console (without a terminal: one job, one text page)"
@@ -16,6 +16,7 @@ help:
 	@echo "make soak    half an hour's even load: is memory flat?  SOAK_ENGINE= SOAK_MINUTES= SOAK_JOBS="
 	@echo "make campaign  faults at random under load     CAMPAIGN_ENGINE=embedded|distributed CAMPAIGN_JOBS= CAMPAIGN_FAULTS= CAMPAIGN_SEED="
 	@echo "make mutants  break promises on purpose, and see that the tests notice   ARGS='--only lease'"
+	@echo "make fuzz    attack the HTTP interface         FUZZ_SECONDS= FUZZ_EXAMPLES= FUZZ_SEED= FUZZ_PARTS=revocation,schema"
 	@echo "make services  install the servers that tests start (a stand-in for MongoDB)"
 	@echo "make lock    write the pinned sets again       UPGRADE=1  with the newest versions"
 	@echo "make clean   remove caches and build output    distclean  the environment too"
@@ -31,17 +32,15 @@ services:
 	@[ -n "$$DTS_TEST_MONGODB_URL" ] || tools/setup.sh services || \
 	echo "dts: the test servers could not be installed; tests that need them are skipped" >&2
 
+# schemathesis lives in an environment of its own; without it the tests that need it are skipped and named.
+fuzz-tools:
+	@tools/setup.sh fuzz || echo "dts: schemathesis could not be installed; tests that need it are skipped" >&2
+
 run: runtime
 	@exec .venv/bin/dts run $(ARGS)
 
-# Two phases: what only computes runs in parallel; what starts processes or measures runs alone.
-# Exit status 5 means that a phase had nothing to run.
-test: dev services
-	@status=0; \
-	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "not serial" $(TESTS) || status=$$?; \
-	[ $$status -eq 5 ] && status=0; \
-	$(PY) -m pytest -m serial $(TESTS) || { second=$$?; [ $$second -eq 5 ] || status=$$second; }; \
-	exit $$status
+test: dev services fuzz-tools
+	@JOBS=$(JOBS) tools/test.sh $(TESTS)
 
 check: format-check lint types imports
 
@@ -64,7 +63,8 @@ fix: dev
 
 # The peers live in an environment of their own; without it they are named as not measured.
 bench: dev
-	@tools/setup.sh bench || echo "dts: the peers could not be installed; they are not measured" >&2
+	@tools/setup.sh bench && tools/setup.sh sshbench || \
+	echo "dts: the peers could not be installed; they are not measured" >&2
 	@$(PY) -m benchmarks $(ARGS)
 
 soak: dev services
@@ -72,6 +72,9 @@ soak: dev services
 
 campaign: dev
 	@$(PY) tools/campaign.py $(ARGS)
+
+fuzz: dev services fuzz-tools
+	@$(PY) -m tools.fuzz
 
 mutants: dev
 	@$(PY) tools/mutants.py $(ARGS)
@@ -85,4 +88,4 @@ clean:
 	@find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	@rm -rf .venv .venv-services .venv-bench
+	@rm -rf .venv .venv-services .venv-bench .venv-sshbench .venv-fuzz

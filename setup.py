@@ -21,6 +21,8 @@ class BuildWithEtc(build_py):
                 copy = target / source.relative_to("etc")
                 self.mkpath(str(copy.parent))
                 self.copy_file(str(source), str(copy))
+        # With hashes, for hosts of another kind that get their wheels from here (`dts vhost init`).
+        self.copy_file("requirements/runtime.txt", str(target / "requirements.txt"))
 
 
 setup(cmdclass={"build_py": BuildWithEtc})

@@ -18,9 +18,14 @@ PARTS = {
     "children": "warm child processes",
     "end_to_end": "the whole road, through HTTP",
     "huey_peer": "Huey with SQLite, in the same run",
+    "logins": "a flood of logins beside other calls",
+    "documents": "the admin collections with 100,000 documents each",
     "rabbitmq": "the RabbitMQ adapter by itself",
     "planes": "what carries the messages to RabbitMQ: our own framing, aiormq, aio-pika",
+    "ssh": "calls on hosts that are reached by SSH",
     "scale": "hosts that one control side carries",
+    "console": "the console on 100,000 documents",
+    "console_fanout": "the console on a fan-out of 500 hosts with 10,000 lines each",
     "peers": "dts and other task systems on one RabbitMQ",
 }
 MODULES = {"peers": "benchmarks.peers.suite"}

@@ -11,6 +11,7 @@ from benchmarks.processes import Family
 from dts_core.clients import AdminClient
 from dts_core.clients.endpoint import local_endpoint
 from dts_core.errors import DtsError
+from dts_core.signing.files import load_signer, make_key
 
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
@@ -28,6 +29,8 @@ SERVER = """
 [server]
 port = 0
 data = "{data}"
+[signing]
+key_file = "{key}"
 """
 DAEMONS = ("porter", "stethoscope", "logtracer", "scheduler", "internal", "requests")
 WORKER = """
@@ -39,6 +42,8 @@ url = "{broker}"
 host = "bench"
 data = "{data}"
 {lines}
+[signing]
+public_keys = ["{public}"]
 [agent]
 paths = []
 """
@@ -71,6 +76,7 @@ class Distributed:
         self._worker_url = url or f"link+unix://{self.data}/link.sock"
         self._rabbitmq = rabbitmq
         self._worker = worker
+        self._key = folder / "signing.key"
         self._is_apart = bool(store)
         self._control = CONTROL.format(
             broker=self._url,
@@ -82,7 +88,10 @@ class Distributed:
 
     async def start_server(self) -> AdminClient:
         """Start the server, and the daemons where they stand apart; an administrator's client."""
-        config = self._write("server.toml", self._control + SERVER.format(data=self.data))
+        if not self._key.exists():
+            make_key(self._key)
+        server = SERVER.format(data=self.data, key=self._key)
+        config = self._write("server.toml", self._control + server)
         await self._start("server", "-m", "dts_core.cli", "server", "-c", config)
         if self._is_apart:
             config = self._write("daemons.toml", self._control)
@@ -99,6 +108,7 @@ class Distributed:
                 data=self.folder / "worker",
                 lines=self._worker,
                 rabbitmq=self._rabbitmq,
+                public=load_signer(self._key).public,
             ),
         )
         await self._start("worker", "-m", "dts_worker.cli", "-c", config)

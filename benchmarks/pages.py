@@ -1,6 +1,6 @@
 """Writes the figures of the last run into the pages that show them: `python -m benchmarks.pages`.
 
-Takes benchmarks/out/peers.json and benchmarks/out/scale.json, those that are there; replaces what stands between
+Takes peers.json, ssh.json and scale.json of benchmarks/out, those that are there; replaces what stands between
 `<!-- NAME -->` and `<!-- /NAME -->` of docs/performance.md and docs/scale.md, and draws docs/pictures/peers.svg.
 """
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import page as peers
+from benchmarks.ssh_peers import page as ssh
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "benchmarks" / "out"
@@ -85,10 +86,16 @@ def peers_table(told: dict[str, Any]) -> str:
     return f"{about(told)}\n\n{peers.table(told)}\n\n![jobs a second](pictures/peers.svg)"
 
 
+def ssh_table(told: dict[str, Any]) -> str:
+    """Markdown."""
+    return f"{about(told)}\n\n{ssh.table(told)}"
+
+
 def main() -> None:
     """Write what there is."""
     for source, target, table in (
         ("peers", "performance.md", peers_table),
+        ("ssh", "performance.md", ssh_table),
         ("scale", "scale.md", scale_table),
     ):
         path = OUT / f"{source}.json"

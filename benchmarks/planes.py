@@ -1,7 +1,7 @@
-"""The planes beside each other: our own framing, aiormq's channel with batches, aiormq's and aio-pika's as they come.
+"""The planes beside each other: our own framing, aio-pika's parted stream, aiormq's and aio-pika's as they come.
 
 One connection, one queue, 200 bytes persistent and confirmed, then consumed and acked; nothing of the broker adapter.
-`plain aiormq` is its channel with `wait=False`; `aiormq batched` is the shipped plane "aio-pika". The figure to compare
+`aiormq_plain` is its channel with `wait=False`; `parted` is the shipped plane "aio-pika". The figure to compare
 is the client's processor time a message: the wall rates are the broker's, which shares the machine.
 """
 
@@ -24,9 +24,10 @@ from benchmarks.figures import medians, spread
 from benchmarks.processes import CpuMark, Family
 from dts_core.brokers.base import Message
 from dts_core.brokers.rabbitmq.aiopika_plane import AioPikaPlane
+from dts_core.brokers.rabbitmq.connecting import Connection
 from dts_core.brokers.rabbitmq.framing import open_plane
+from dts_core.brokers.rabbitmq.framing.address import address_of
 from dts_core.brokers.rabbitmq.plane import Plane, PlaneDelivery
-from dts_core.brokers.rabbitmq.properties import to_amqp
 from dts_core.names import new_id
 from tests.support.rabbitmq import RabbitNode, private_node
 
@@ -79,6 +80,14 @@ class OverPlane:
         await self._plane.cancel(tag)
 
 
+def properties_of(message: Message) -> Basic.Properties:
+    """As aiormq takes them."""
+    return Basic.Properties(
+        message_id=message.message_id, message_type=message.type, app_id=message.app_id or None,
+        content_type=message.content_type, delivery_mode=2,
+    )  # fmt: skip
+
+
 class OverAiormq:
     """aiormq's own channel, wait=False; acks with `multiple`, once for every ACK_EACH deliveries."""
 
@@ -90,7 +99,7 @@ class OverAiormq:
 
     async def _publish(self, message: Message) -> None:
         confirm = await self._channel.basic_publish(
-            message.body, routing_key=QUEUE, properties=to_amqp(message, persistent=True),
+            message.body, routing_key=QUEUE, properties=properties_of(message),
             mandatory=True, wait=False,
         )  # fmt: skip
         assert isinstance(confirm, Basic.Ack)
@@ -163,12 +172,13 @@ async def framing(url: str) -> AsyncIterator[Client]:
 
 
 @contextlib.asynccontextmanager
-async def aiormq_batched(url: str) -> AsyncIterator[Client]:
-    connection = await aiormq.connect(url)
+async def parted(url: str) -> AsyncIterator[Client]:
+    connection = Connection(address_of(url), heartbeat_seconds=60, name="bench", context=None)
+    await connection.connect()
     plane = await AioPikaPlane.open(connection, deadline_seconds=DEADLINE_SECONDS)
     yield OverPlane(plane)
     await plane.close()
-    await connection.close()
+    await connection.end()
 
 
 @contextlib.asynccontextmanager
@@ -186,7 +196,7 @@ async def aio_pika_plain(url: str) -> AsyncIterator[Client]:
 
 CLIENTS: Final[dict[str, Callable[[str], contextlib.AbstractAsyncContextManager[Client]]]] = {
     "framing": framing,
-    "aiormq_batched": aiormq_batched,
+    "parted": parted,
     "aiormq_plain": aiormq_plain,
     "aio_pika_plain": aio_pika_plain,
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -38,6 +39,10 @@ class Family:
         """Resident bytes; pages that several share count once."""
         return int(self._sum(pss))
 
+    def anonymous(self) -> int:
+        """Bytes that no file is behind, shared pages once: what others map, or cease to, changes nothing in it."""
+        return int(self._sum(anonymous))
+
     def descriptors(self) -> int:
         """Open files and sockets."""
         return int(self._sum(lambda each: each.num_fds()))
@@ -66,6 +71,19 @@ def pss(process: psutil.Process) -> int:
         return int(process.memory_full_info().pss)
     except (psutil.AccessDenied, AttributeError):
         return int(process.memory_info().rss)
+
+
+def anonymous(process: psutil.Process) -> int:
+    """Bytes of one process that no file is behind, shared pages divided by their users; RSS where that is not told."""
+    try:
+        rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    except OSError:  # it has ended, or this is no Linux: psutil tells which
+        return int(process.memory_info().rss)
+    for line in rollup.splitlines():
+        name, _, rest = line.partition(":")
+        if name == "Pss_Anon":
+            return int(rest.split()[0]) * 1024
+    return int(process.memory_info().rss)
 
 
 class CpuMark:

@@ -13,7 +13,7 @@ import msgspec
 from dts_core.errors import CodecError, TooLarge
 
 FORMAT = 1
-"""This version's format; bodies of the next one are still tried, since it may only append."""
+"""The format that this version writes. It reads the one before and the one after too: a format may only append."""
 WIRE_MAX = 1 << 20
 """Largest body, in bytes."""
 UNPACKED_MAX = 16 << 20
@@ -64,9 +64,10 @@ def decode(body: bytes, kind: type[T], *, wire_max: int = WIRE_MAX) -> T:
         raise CodecError(f"a body of {len(body)} bytes is no message.")
     if len(body) > wire_max:
         raise CodecError(f"a body of {len(body)} bytes exceeds the limit of {wire_max}.")
-    if body[0] not in (FORMAT, FORMAT + 1):
+    if abs(body[0] - FORMAT) > 1:
         raise CodecError(
-            f"message format {body[0]} is not known here; this version reads {FORMAT}."
+            f"message format {body[0]} is not known here;"
+            f" this version reads {FORMAT - 1} to {FORMAT + 1}."
         )
     flags = body[1]
     if flags & ~(_DEFLATED | _SIGNED):
@@ -136,20 +137,8 @@ _CONTAINER_BYTES = bytes(range(0x80, 0xA0)) + bytes(range(0xDC, 0xE0))
 _NOT_CONTAINER = bytes(byte for byte in range(256) if byte not in _CONTAINER_BYTES)
 
 
-def check_depth(packed: bytes | memoryview, limit: int = DEPTH_MAX) -> None:
-    """Refuse MessagePack that nests deeper than `limit`.
-
-    Counting the bytes that could open a container bounds the depth from above in one pass in C; only bodies over that
-    bound are walked.
-
-    Raises:
-        CodecError: Too deep.
-    """
-    if _may_be_deep(packed, limit):
-        _walk_depth(memoryview(packed), limit)
-
-
 def _may_be_deep(packed: bytes | memoryview, limit: int) -> bool:
+    """Whether MessagePack may nest deeper: bytes that could open a container bound it, counted in one pass in C."""
     return len(packed) > limit and len(bytes(packed).translate(None, _NOT_CONTAINER)) > limit
 
 

@@ -53,8 +53,8 @@ _SHARED: Final[list[Processor]] = [
     _stamp,
     structlog.processors.format_exc_info,
 ]
-QUIET = ("uvicorn", "httpx", "httpcore", "litestar", "asyncio")
-"""Libraries whose records below warning say nothing to an operator."""
+QUIET = ("uvicorn", "httpx", "httpcore", "litestar", "asyncio", "asyncssh")
+"""Libraries whose records below warning say nothing to an operator, or too much: asyncssh tells every command."""
 
 
 def hide_secrets(text: str) -> str:

@@ -6,8 +6,14 @@ import time
 
 from dts_core.errors import InvalidInput
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+NAME_PATTERN = r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*"
+"""What a name looks like, beside its length."""
+HOST_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?"
+"""What the name of a host looks like."""
+FUNCTION_PATTERN = f"{NAME_PATTERN}/{NAME_PATTERN}"
+"""What the name of a function looks like."""
+_NAME = re.compile(NAME_PATTERN)
+_HOST = re.compile(HOST_PATTERN)
 NAME_MAX = 120
 """Longest name, in characters."""
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

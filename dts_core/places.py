@@ -12,8 +12,11 @@ from dts_core.text import clean, one_line
 
 __all__ = [
     "ADMIN",
+    "ARGUMENTS_KEY",
     "DATA_FILE",
     "ENDPOINT",
+    "PUBLIC_KEYS",
+    "SIGNING_KEY",
     "SOCKET",
     "Layout",
     "data_folder_of",
@@ -21,6 +24,7 @@ __all__ = [
     "folder_of",
     "is_amqp",
     "is_mongodb",
+    "is_stdio",
     "layout_of",
     "server_data",
     "socket_of",
@@ -30,7 +34,13 @@ DATA_FILE = "dts.db"
 SOCKET = "link.sock"
 ENDPOINT = "endpoint.json"
 ADMIN = "admin.json"
+SIGNING_KEY = "signing.key"
+PUBLIC_KEYS = "signing.pub"
+"""Beside the socket: a worker on a link finds there whose functions it may run."""
+ARGUMENTS_KEY = "arguments.key"
+"""Beside the socket too: a worker of the same user opens secret arguments with it."""
 AMQP: Final = ("amqp", "amqps")
+STDIO: Final = "link+stdio"
 MONGODB: Final = ("mongodb", "mongodb+srv")
 AMQP_EXAMPLE: Final = "amqps://USER:PASSWORD@HOST:5671/VHOST"
 MONGODB_EXAMPLE: Final = "mongodb://USER:PASSWORD@HOST1,HOST2/dts?replicaSet=rs0"
@@ -123,13 +133,18 @@ def is_amqp(url: str) -> bool:
     return url.partition("://")[0] in AMQP
 
 
+def is_stdio(url: str) -> bool:
+    """Whether the URL is a worker's that was launched over SSH: its link is its standard input and output."""
+    return url.partition(":")[0] == STDIO
+
+
 def is_mongodb(url: str) -> bool:
     """Whether the URL names a MongoDB."""
     return url.partition("://")[0] in MONGODB
 
 
 def check_worker_url(url: str, tls: TlsSettings) -> None:
-    """Refuse what a worker cannot reach: it takes link+unix:///SOCKET or amqp(s)://.
+    """Refuse what a worker cannot reach: it takes link+unix:///SOCKET, link+stdio: or amqp(s)://.
 
     Raises:
         ConfigError: Another scheme, no host, or TLS files that nothing would use.
@@ -137,6 +152,12 @@ def check_worker_url(url: str, tls: TlsSettings) -> None:
     check_tls(url, tls, table="broker")
     if is_amqp(url):
         _check_host(url, key="broker.url", example=AMQP_EXAMPLE)
+    elif is_stdio(url):
+        if url != f"{STDIO}:":
+            raise ConfigError(
+                f"expected {STDIO}: and nothing behind it; given {one_line(masked(url))}.",
+                key="broker.url",
+            )
     elif url.startswith("sqlite:"):
         raise ConfigError(
             "a worker opens no data folder; it links to the server that owns it.",

@@ -4,11 +4,13 @@ import os
 import stat
 from pathlib import Path
 
+_NOT_LINKS = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag
+
 
 def write_private(path: Path, content: bytes) -> None:
     """Write a file of mode 0600 as a whole: readers see the old one or the new one, also after a crash."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NOT_LINKS, 0o600)
     with os.fdopen(descriptor, "wb") as out:
         out.write(content)
         out.flush()

@@ -1,11 +1,11 @@
 """The tables of the embedded engine's one file, and how older files become newer ones.
 
 Instants are integer microseconds since 1970 UTC. `seq` grows with `created` (a clock stepped back does not take
-`created` back), so a page by time is a page by rowid. `counters` and `tallies` change in the same transaction as the
-jobs they count: the figures are exact at any moment and cost nothing to load. `blobs` are sources of functions. A
-result too large for its job's row is an upload, which jobs.blob refers to. `jobs.owed` is when a job was queued whose
-message another broker has not confirmed yet. `letters` are the dead letters of such a broker; `dead_letters` are those
-of the embedded one.
+`created` back), so a page by time is a page by rowid. `counters` and `tallies`, and those of namespaces, change in the
+same transaction as the jobs they count: the figures are exact at any moment and cost nothing to load. `blobs` are
+sources of functions. A result too large for its job's row is an upload, which jobs.blob refers to. `jobs.owed` is when
+a job was queued whose message another broker has not confirmed yet. `letters` are the dead letters of such a broker;
+`dead_letters` are those of the embedded one.
 """
 
 from collections.abc import Callable
@@ -93,11 +93,41 @@ CREATE TABLE roles(role TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT
 CREATE TABLE parts(id TEXT PRIMARY KEY, name TEXT NOT NULL, seen INTEGER NOT NULL, doc BLOB NOT NULL) WITHOUT ROWID;
 """
 
-SCHEMA: Final = SCHEMA_1 + _ADDED_IN_2
+_ADDED_IN_3: Final = """
+ALTER TABLE jobs ADD COLUMN ran TEXT NOT NULL DEFAULT '';
+"""
+
+_ADDED_IN_4: Final = """
+CREATE TABLE outcomes(
+  job TEXT NOT NULL, host TEXT NOT NULL, seq INTEGER NOT NULL, epoch INTEGER NOT NULL, state TEXT NOT NULL,
+  doc BLOB NOT NULL, output BLOB);
+CREATE UNIQUE INDEX outcomes_host ON outcomes(job, host);
+CREATE INDEX outcomes_seq ON outcomes(job, seq, state);
+CREATE TABLE namespace_counters(namespace TEXT NOT NULL, state TEXT NOT NULL, jobs INTEGER NOT NULL,
+  PRIMARY KEY(namespace, state)) WITHOUT ROWID;
+CREATE TABLE namespace_tallies(namespace TEXT NOT NULL, bucket INTEGER NOT NULL, done INTEGER NOT NULL,
+  failed INTEGER NOT NULL, PRIMARY KEY(namespace, bucket)) WITHOUT ROWID;
+CREATE INDEX namespace_tallies_bucket ON namespace_tallies(bucket);
+"""
+
+SCHEMA: Final = SCHEMA_1 + _ADDED_IN_2 + _ADDED_IN_3 + _ADDED_IN_4
 
 
 def _to_2(connection: Connection) -> None:
     connection.execute(_ADDED_IN_2)
 
 
-MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2}
+def _to_3(connection: Connection) -> None:
+    connection.execute(_ADDED_IN_3)
+
+
+def _to_4(connection: Connection) -> None:
+    """What ended within the last hour is tallied by namespace from now on alone."""
+    connection.execute(_ADDED_IN_4)
+    connection.execute(
+        "INSERT INTO namespace_counters(namespace, state, jobs) "
+        "SELECT namespace, state, count(*) FROM jobs GROUP BY namespace, state"
+    )
+
+
+MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2, 2: _to_3, 3: _to_4}

@@ -245,7 +245,9 @@ def connect(path: Path, *, vfs: str | None = None, readonly: bool = False) -> Co
             connection.pragma("fullfsync", True)  # macOS: a plain sync stops at the drive's cache
         connection.pragma("temp_store", 2)
         connection.pragma("cache_size", -65536)
-        connection.pragma("mmap_size", 0 if vfs else 1 << 30)
+        # Not mapped: the file's pages would count as memory of this process, up to its whole size, and an error of the
+        # disk would end it (SIGBUS) where it now is an error that can be told.
+        connection.pragma("mmap_size", 0)
     except apsw.Error as error:
         raise unavailable(error, path) from error
     return connection
@@ -301,7 +303,7 @@ class OwnerLock:
             self._file = -1
 
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 4
 Migrations = Mapping[int, Callable[[Connection], None]]
 
 

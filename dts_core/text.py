@@ -69,11 +69,6 @@ def clean_lines(text: str, limit: int = BLOCK_MAX, line_limit: int = LINE_MAX) -
     return SafeText(f"{shown[:kept]}\n… {max(len(text), len(shown)) - kept} characters more")
 
 
-def clean_bytes(data: bytes, limit: int = LINE_MAX) -> SafeText:
-    r"""One printable line from bytes of any kind; what is not UTF-8 becomes `\xNN`."""
-    return clean(data[: limit * 4].decode("utf-8", "backslashreplace"), limit)
-
-
 def one_line(text: str, limit: int = 200) -> SafeText:
     """The first line of `text`, printable, for a table cell or a message."""
     return clean(text.strip().split("\n", 1)[0], limit)

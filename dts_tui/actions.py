@@ -113,6 +113,11 @@ def allowed(action: Action, *, role: str, read_only: bool, connected: bool) -> s
         return "this console is read-only"
     if action.writes and not connected:
         return "the server is unreachable"
+    return forbidden(action, role)
+
+
+def forbidden(action: Action, role: str) -> str:
+    """Why a role may never do this; empty when it may, or while the role is not known."""
     if role and _RANK.get(role, 0) < _NEEDS[action.permission]:
         return f"needs the role {ROLE_FOR[action.permission]}; yours is {role}"
     return ""
@@ -138,15 +143,24 @@ def key_label(key: str) -> str:
 
 class _Subject(dict[str, str]):
     def __missing__(self, key: str) -> str:
-        return {"query": "", "filter_options": "", "arguments": ""}.get(key, key.upper())
+        return _UNNAMED.get(key, key.upper())
 
 
-def forms(action: Action, subject: Mapping[str, str]) -> tuple[str, str]:
-    """An action as a command line and as an HTTP request, about the subject at hand."""
+_UNNAMED = {
+    "query": "", "filter_options": "", "arguments": "", "pause": "pause", "drain": "drain",
+    "queue_word": "QUEUE", "queue_json": '"QUEUE"',
+    "token_command": "token", "token_path": "session/tokens",
+    "secret_command": "", "secret_request": "POST /session/password {…}",
+    "id_word": "ID", "doc_word": "ID", "verb": "add", "method": "POST", "below": "", "assigned": "",
+}  # fmt: skip
+"""What stands for a part of the subject that is not known."""
+
+
+def forms(action: Action, subject: Mapping[str, str], scope: str = "") -> tuple[str, str]:
+    """An action as a command line and as an HTTP request, about the subject at hand, on a screen."""
     values = _Subject({name: value for name, value in subject.items() if value})
-    command = action.command.format_map(values).strip() if action.command else ""
-    request = action.request.format_map(values).rstrip("?& ") if action.request else ""
-    return command, request
+    command, request = action.elsewhere.get(scope, (action.command, action.request))
+    return command.format_map(values).strip(), request.format_map(values).rstrip("?& ")
 
 
 def subject_of_jobs(ids: list[str], function: str = "") -> dict[str, str]:

@@ -1,31 +1,32 @@
 """The console: where one is, what a key does, who works in the background."""
 
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from textual.app import App
+from textual import events
 from textual.containers import Container
-from textual.css.query import NoMatches
 from textual.filter import LineFilter
 from textual.screen import Screen
-from textual.worker import Worker, WorkerState
 
 from dts_core.clock import Clock, SystemClock
-from dts_core.errors import DtsError, ServerUnreachable
 from dts_core.settings import TuiFile
 from dts_core.text import clean
 from dts_tui import everywhere, themes
 from dts_tui.actions import Registry, allowed
+from dts_tui.ahead import TypeAhead
+from dts_tui.background import Background
 from dts_tui.catalogue import AREAS
 from dts_tui.feed import Feed
 from dts_tui.messages import JobsChanged, LinesCame, Notice, WorldChanged
+from dts_tui.notices import Notices
 from dts_tui.safe import CleanFilter
 from dts_tui.screens.base import Place, View
 from dts_tui.screens.main import Main
 from dts_tui.state import Trail, World
+from dts_tui.widgets.drawn import Drawn
 from dts_tui.widgets.frame import Areas, Footer, Gone, Header
 from dts_tui.widgets.overlays import Overlay
 from dts_tui.widgets.prompt import Prompt
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
 
     from dts_core.clients import AdminClient
 
-T = TypeVar("T")
-NOTICE_SECONDS = 6.0
+AWAITED_SECONDS = 1.0
+"""What is typed waits no longer for a form whose fields the server has not told yet."""
 
 
-class Console(App[None]):
+class Console(Background):
     """The console on one server.
 
     Args:
@@ -100,13 +101,20 @@ class Console(App[None]):
         """What was typed into forms that were left, by function; never a secret."""
         self.unsaved: dict[str, str] = {}
         """Source that was edited and not saved, by function; empty for a new one."""
-        self.notices: deque[tuple[datetime, str, str]] = deque(maxlen=100)
+        self.notices = Notices(self._show_notice)
+        self.frame = Main(id="_default")
+        """The one screen, also while the console ends and Textual has let go of it."""
+        self.overlay: Overlay | None = None
+        """What lies over the screen and takes the keys."""
+        self.typed = TypeAhead(self, super().on_event)
         self._areas: dict[str, View] = {}
         self._view: View | None = None
+        self._opening: View | Overlay | None = None
         start = area or self.settings.console.start
         self._start = start if start in AREAS else "wall"
-        self._notice_until = 0.0
         self._quit_asked = 0.0
+        self.is_pictured = False
+        """Whether a picture is being made: what is shown once is drawn as dots."""
 
     # --- start and end --------------------------------------------------------------------------
 
@@ -116,7 +124,7 @@ class Console(App[None]):
 
     def get_default_screen(self) -> Screen[Any]:
         """The one screen."""
-        return Main(id="_default")
+        return self.frame
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's own filters, and behind them the backstop against controls."""
@@ -126,13 +134,11 @@ class Console(App[None]):
         """The frame stands: paint first, then talk to the server."""
         self.go(Place(self._start))
         self.set_interval(1.0, self._tick)
-        self.call_after_refresh(self._begin)
-
-    def _begin(self) -> None:
-        self.background(self.feed.poll, "poll")
+        self.call_after_refresh(self.begin_polling)
 
     async def on_unmount(self) -> None:
         """Close what is open."""
+        await self.typed.close()
         await self.feed.close()
 
     # --- time -----------------------------------------------------------------------------------
@@ -172,7 +178,7 @@ class Console(App[None]):
 
         if record:
             self.trail.visit(place)
-        body = self.screen_stack[0].query_one("#body", Container)
+        body = self.frame.query_one("#body", Container)
         old = self._view
         mounting: AwaitMount | None = None
         if place.kind in AREAS and place.kind in self._areas:
@@ -187,6 +193,7 @@ class Console(App[None]):
             self._leave(old)
         self._view = view
         view.display = True
+        self._opening = view
         self.call_next(self._enter, view, mounting)
 
     def _leave(self, view: View) -> None:
@@ -201,27 +208,45 @@ class Console(App[None]):
             await mounting
         if view is not self._view:
             return
+        if view.AWAITED:
+            self.set_timer(AWAITED_SECONDS, partial(self.opened, view))
+        else:
+            self.opened(view)
         try:
             view.entered()
         except Exception as error:  # noqa: BLE001 - a defect in one screen must not end the console
             self.notice(f"{view.area}: {type(error).__name__}: {error}", "bad")
-        target = view.main()
-        if target is not None and not self.screen_stack[0].query(Overlay):
-            target.focus()
+        if self.overlay is None:
+            self.give_focus()
         self.scope_changed()
 
     def scope_changed(self) -> None:
         """Other keys count now: the frame says so."""
         self._redraw(Areas, Footer)
 
-    def _redraw(self, *kinds: type[Header] | type[Areas] | type[Footer] | type[Gone]) -> None:
-        try:
-            for kind in kinds:
-                self.screen_stack[0].query_one(kind).redraw()
-        except (NoMatches, IndexError):
-            return
+    def _redraw(self, *kinds: type[Drawn]) -> None:
+        for kind in kinds:
+            for part in self.frame.query(kind):
+                part.redraw()
 
     # --- what a key does ------------------------------------------------------------------------
+
+    async def on_event(self, event: events.Event) -> None:
+        """What is typed keeps its order, however fast it comes."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            await self.typed.take(event)
+        else:
+            await super().on_event(event)
+
+    @property
+    def opening(self) -> bool:
+        """Whether something is being opened that will take the keys."""
+        return self._opening is not None
+
+    def opened(self, what: "View | Overlay") -> None:
+        """It stands and takes the keys."""
+        if self._opening is what:
+            self._opening = None
 
     def why_not(self, name: str) -> str:
         """Why an action cannot be done now; empty when it can."""
@@ -232,7 +257,7 @@ class Console(App[None]):
 
     def run_named(self, name: str) -> None:
         """Run an action by its name; one that cannot be done says why. Never raises."""
-        self._clear_notice()
+        self.notices.clear()
         if why := self.why_not(name):
             self.notice(f"{self.registry[name].title}: {why}", "warn")
             return
@@ -260,20 +285,23 @@ class Console(App[None]):
 
     def open_overlay(self, overlay: Overlay) -> None:
         """Lay something over the screen; it takes the keys."""
-        for old in self.screen_stack[0].query(Overlay):
-            old.remove()
-        self.screen_stack[0].mount(overlay)
+        if self.overlay is not None:
+            self.overlay.remove()
+        self.overlay = self._opening = overlay
+        self.frame.mount(overlay)
 
     def close_overlay(self) -> None:
         """Take it away and give the keys back."""
-        for old in self.screen_stack[0].query(Overlay):
-            old.remove()
+        if self.overlay is not None:
+            self.overlay.remove()
+            self.opened(self.overlay)
+        self.overlay = None
         self.give_focus()
 
     @property
     def prompt(self) -> Prompt:
         """The line where commands and filters are typed."""
-        return self.screen_stack[0].query_one(Prompt)
+        return self.frame.query_one(Prompt)
 
     def close_prompt(self) -> None:
         """Fold it away and give the keys back."""
@@ -284,74 +312,18 @@ class Console(App[None]):
         """The keys go to the screen that is seen."""
         target = self._view.main() if self._view else None
         if target is not None:
-            target.focus()
+            self.frame.set_focus(target)
 
     # --- notices --------------------------------------------------------------------------------
 
     def notice(self, text: str, kind: str = "good") -> None:
         """Show one line for a few seconds; it is kept under `:notices`."""
-        text = clean(text, 400)
-        self.notices.append((self.now(), text, kind))
-        self._notice_until = time.monotonic() + NOTICE_SECONDS * (2 if kind == "bad" else 1)
-        self._show_notice((text, kind))
-
-    def _clear_notice(self) -> None:
-        if self._notice_until:
-            self._notice_until = 0.0
-            self._show_notice(None)
+        self.notices.say(self.now(), text, kind)
 
     def _show_notice(self, notice: tuple[str, str] | None) -> None:
-        try:
-            footer = self.screen_stack[0].query_one(Footer)
-        except (NoMatches, IndexError):
-            return
-        footer.notice = notice
-        footer.redraw()
-
-    # --- in the background ----------------------------------------------------------------------
-
-    def background(self, work: Callable[[], Coroutine[Any, Any, Any]], group: str) -> "Worker[Any]":
-        """Run something until it ends; a later one of the same group takes its place."""
-        return self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
-
-    def stop_background(self, group: str) -> None:
-        """End what runs under this group."""
-        self.workers.cancel_group(self, group)
-
-    def ask(
-        self,
-        view: View,
-        key: str,
-        make: "Callable[[AdminClient], Awaitable[T]]",
-        then: Callable[[T], None],
-        *,
-        failed: Callable[[DtsError], None] | None = None,
-        writes: bool = False,
-    ) -> None:
-        """Call the server for a screen; the answer is dropped when that screen is gone by then."""
-
-        async def work() -> None:
-            try:
-                answer = await self.feed.call(make, writes=writes)
-            except DtsError as error:
-                if failed is not None:
-                    failed(error)
-                elif writes or not isinstance(error, ServerUnreachable):
-                    self.notice(str(error), "bad")
-                return
-            if view.is_attached:
-                then(answer)
-
-        self.background(work, f"{id(view)}:{key}")
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """A defect in background work is shown and noted, never fatal; the poll starts again."""
-        if event.state is not WorkerState.ERROR:
-            return
-        error = event.worker.error
-        self.notice(f"a part of the console failed: {type(error).__name__}: {error}", "bad")
-        if event.worker.group == "poll":
-            self.set_timer(2.0, self._begin)
+        for footer in self.frame.query(Footer):
+            footer.notice = notice
+        self._redraw(Footer)
 
     # --- news -----------------------------------------------------------------------------------
 
@@ -359,11 +331,8 @@ class Console(App[None]):
         """Show it where it is seen."""
         del message
         up = self.world.connection.up
-        try:
-            gone = self.screen_stack[0].query_one(Gone)
-        except (NoMatches, IndexError):
-            return
-        gone.display = up is False
+        for gone in self.frame.query(Gone):
+            gone.display = up is False
         self._redraw(Header, Gone, Footer)
         self._tell(lambda view: view.world_changed())
 
@@ -375,7 +344,7 @@ class Console(App[None]):
         """Hand log lines to the screen that asked for them."""
         from dts_tui.widgets.log import LogView
 
-        for log in self.screen_stack[0].query(LogView):
+        for log in self.frame.query(LogView):
             if log.owner == message.owner:
                 log.take(message.lines, message.dropped, missed=message.missed)
 
@@ -384,8 +353,7 @@ class Console(App[None]):
         self.notice(message.text, message.kind)
 
     def _tick(self) -> None:
-        if self._notice_until and time.monotonic() > self._notice_until:
-            self._clear_notice()
+        self.notices.tick()
         self._redraw(Header)
         if self.world.connection.up is False:
             self._redraw(Gone)
@@ -402,11 +370,18 @@ class Console(App[None]):
 
     # --- looks ----------------------------------------------------------------------------------
 
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
+        """The screen as SVG, without what is shown once."""
+        self.is_pictured = True
+        self._redraw(Drawn)
+        try:
+            return super().export_screenshot(title=title, simplify=simplify)
+        finally:
+            self.is_pictured = False
+            self._redraw(Drawn)
+
     def use_theme(self, name: str) -> None:
         """Change the colours of everything."""
         self.palette = themes.palette(self._known_theme(name))
         self.theme = self._known_theme(name)
-        for widget in self.screen_stack[0].walk_children():
-            redraw = getattr(widget, "redraw", None)
-            if redraw is not None:
-                redraw()
+        self._redraw(Drawn)

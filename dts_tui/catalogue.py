@@ -1,13 +1,16 @@
 """Everything the console can do, one entry each: name, keys, help, permission, and its two other forms."""
 
+from dts_tui.admin_entries import ADMINISTERING, DESCRIBED, FILTERED
 from dts_tui.entries import ADMIN, OPERATE, READ, SUBMIT, Action
+from dts_tui.fanout_entries import FANNING_OUT
+from dts_tui.function_entries import WRITING_FUNCTIONS
 from dts_tui.operating import OPERATING
 
 __all__ = [
     "ACTIONS", "ADMIN", "AREAS", "OPERATE", "READ", "SUBMIT", "TYPING_SCOPES", "Action",
 ]  # fmt: skip
 
-AREAS = ("wall", "jobs", "functions", "hosts", "logs", "alarms", "queues")
+AREAS = ("wall", "jobs", "functions", "hosts", "logs", "alarms", "queues", "admin")
 
 
 _AREA_HELP = {
@@ -18,6 +21,7 @@ _AREA_HELP = {
     "logs": "Logs as they are written.",
     "alarms": "Alarms, open ones first.",
     "queues": "Queues and dead letters; pause and resume; the state of every part.",
+    "admin": "Users, namespaces, virtual hosts, access tokens, the audit.",
 }
 
 
@@ -29,14 +33,54 @@ _AREA_COMMAND = {
     "logs": ("dts logs -f", "GET /logs?{query}"),
     "alarms": ("dts status", "GET /alarms"),
     "queues": ("dts queues list", "GET /queues"),
+    "admin": ("", "GET /admin/schema"),
 }
 
 
-TYPING_SCOPES = ("submit", "editor", "choose")
+TYPING_SCOPES = (
+    "submit",
+    "host-call",
+    "editor",
+    "choose",
+    "document-form",
+    "document-toml",
+    "secret-form",
+)
 """Screens where a text field has the keys: only what works while typing is named there."""
 
 
-_LISTS = ("jobs", "functions", "hosts", "alarms", "queues", "dead")
+_LISTED = {name: _AREA_COMMAND[name] for name in ("hosts", "alarms", "queues")}
+"""Areas whose records are had by their list alone."""
+
+
+_LISTS = (
+    "jobs",
+    "functions",
+    "hosts",
+    "alarms",
+    "queues",
+    "dead",
+    "documents",
+    "operations",
+    "tokens",
+)
+
+
+_SORTED = tuple(name for name in (*_LISTS, "me", "board") if name != "operations")
+
+
+_MARKS = ("jobs", "logs", "me", "dead", "documents", "document", "tokens", "function")
+
+
+_OPENED = (
+    "wall", *_LISTS, "choose", "me", "logs", "host", "function", "admin", "document", "board",
+)  # fmt: skip
+
+
+_LOGGED = ("jobs", "job", "hosts", "host", "functions", "function", "wall", "alarms", "me", "board")
+
+
+_READ = ("logs", "host-output")
 
 
 _JOBS = ("jobs", "job", "me", "wall-failed", "host-jobs")
@@ -73,7 +117,7 @@ ACTIONS: tuple[Action, ...] = (
         "open",
         "Look into what is under the cursor.",
         footer=10,
-        scopes=("wall", *_LISTS, "choose", "me", "logs", "host", "function"),
+        scopes=_OPENED,
     ),
     Action("back", ("escape",), "back", "Out of this; never quits.", typing=True),
     Action("older", ("[",), "back in history", "Back in what was looked at."),
@@ -84,7 +128,7 @@ ACTIONS: tuple[Action, ...] = (
         ("C",),
         "cancel",
         "Stop the marked jobs, or the one under the cursor; asks first.",
-        scopes=_JOBS,
+        scopes=(*_JOBS, "board"),
         permission=SUBMIT,
         footer=40,
         command="dts cancel {ids}",
@@ -117,6 +161,7 @@ ACTIONS: tuple[Action, ...] = (
         "new",
         "A new job: choose a function and fill in its form.",
         footer=20,
+        anywhere=True,
         permission=SUBMIT,
         scopes=("wall", "jobs", "job", "me", "hosts", "host", "alarms", "queues"),
         command="dts submit NS/NAME",
@@ -127,9 +172,27 @@ ACTIONS: tuple[Action, ...] = (
         ("d",),
         "describe",
         "Every field of what is under the cursor.",
-        scopes=("jobs", "job", "functions", "hosts", "alarms", "queues", "dead", "wall", "me"),
+        scopes=(
+            "jobs",
+            "job",
+            "functions",
+            "hosts",
+            "alarms",
+            "queues",
+            "dead",
+            "wall",
+            "me",
+            "board",
+            *DESCRIBED,
+        ),
         command="dts job {id} --json",
         request="GET /jobs/{id}",
+        elsewhere={
+            "functions": ("dts functions show {function}", "GET /admin/functions/{function}"),
+            "dead": ("dts dead show {id}", "GET /queues/dead-letters/{id}"),
+            **DESCRIBED,
+            **_LISTED,
+        },
     ),
     Action(
         "job-logs",
@@ -137,7 +200,7 @@ ACTIONS: tuple[Action, ...] = (
         "logs",
         "The log of what is under the cursor.",
         footer=30,
-        scopes=("jobs", "job", "hosts", "host", "functions", "function", "wall", "alarms", "me"),
+        scopes=_LOGGED,
         command="dts logs -f {log_options}",
         request="GET /logs?{log_query}",
     ),
@@ -146,7 +209,7 @@ ACTIONS: tuple[Action, ...] = (
         ("t",),
         "timeline",
         "The charts of a host, or the attempts of a job.",
-        scopes=("job", "host", "hosts", "jobs", "alarms"),
+        scopes=("job", "host", "hosts", "jobs", "alarms", "board"),
     ),
     # submit and functions
     Action(
@@ -181,88 +244,7 @@ ACTIONS: tuple[Action, ...] = (
         footer=8,
         typing=True,
     ),
-    Action(
-        "create",
-        ("n",),
-        "new",
-        "A new function, from a small template.",
-        scopes=("functions",),
-        permission=ADMIN,
-        footer=35,
-        command="dts functions add {function} FILE",
-        request='POST /admin/functions {{"_id": "NS/NAME", …}}',
-    ),
-    Action(
-        "edit",
-        ("e",),
-        "edit",
-        "Edit the source here; saving makes a new version.",
-        scopes=("functions", "function"),
-        permission=ADMIN,
-        footer=30,
-        command="dts functions push {function} FILE",
-        request="PATCH /admin/functions/{function}",
-    ),
-    Action(
-        "save",
-        ("ctrl+s",),
-        "save",
-        "Save as a new version; the server checks it first.",
-        scopes=("editor",),
-        permission=ADMIN,
-        footer=5,
-        typing=True,
-        command="dts functions push {function} FILE",
-        request='PATCH /admin/functions/{function} {{"source": "…", "revision": {revision}}}',
-    ),
-    Action(
-        "revert",
-        ("ctrl+r",),
-        "revert",
-        "Take back all changes in the editor.",
-        scopes=("editor",),
-        footer=9,
-        typing=True,
-    ),
-    Action(
-        "external",
-        ("ctrl+o",),
-        "own editor",
-        "Edit in $VISUAL or $EDITOR; the console steps aside meanwhile.",
-        scopes=("editor",),
-        permission=ADMIN,
-        footer=8,
-        typing=True,
-    ),
-    Action(
-        "default",
-        ("B",),
-        "make default",
-        "Make the version under the cursor the default (roll back); asks first.",
-        scopes=("function",),
-        permission=ADMIN,
-        footer=45,
-        command="",
-        request='PATCH /admin/functions/{function} {{"default": "{version}", "revision": {revision}}}',
-    ),
-    Action(
-        "diff",
-        ("=",),
-        "diff",
-        "What the version under the cursor changed.",
-        scopes=("function",),
-        footer=40,
-    ),
-    Action(
-        "delete",
-        ("D",),
-        "delete",
-        "Delete the function; its name has to be typed.",
-        permission=ADMIN,
-        scopes=("functions", "function"),
-        command="",
-        request="DELETE /admin/functions/{function}",
-    ),
+    *WRITING_FUNCTIONS,
     # lists
     Action(
         "filter",
@@ -270,36 +252,43 @@ ACTIONS: tuple[Action, ...] = (
         "filter",
         "Show only what fits: words, !not, key=value, ~regex.",
         footer=60,
-        scopes=(*_LISTS, "logs"),
+        scopes=(*_LISTS, "logs", "board"),
         command="dts jobs {filter_options}",
         request="GET /jobs?{query}",
+        elsewhere={
+            "functions": _AREA_COMMAND["functions"],
+            "logs": _AREA_COMMAND["logs"],
+            "board": ("dts ssh --show {id}", "GET /ssh/{id}/hosts"),
+            "dead": ("dts dead list", "GET /queues/dead-letters"),
+            **FILTERED,
+            **_LISTED,
+        },
     ),
     Action(
         "mark",
         ("space",),
         "mark",
         "Mark or unmark the line under the cursor.",
-        scopes=("jobs", "logs", "me", "dead"),
+        scopes=_MARKS,
+        footer=48,
     ),
     Action(
         "mark-all",
         ("*",),
         "mark all",
         "Mark everything that is shown.",
-        scopes=("jobs", "logs", "me", "dead"),
+        scopes=_MARKS,
     ),
-    Action(
-        "unmark", ("u",), "unmark", "Take all marks away.", scopes=("jobs", "logs", "me", "dead")
-    ),
-    Action("sort", ("o",), "sort", "Sort by the next column.", scopes=(*_LISTS, "me")),
-    Action("reverse", ("O",), "reverse", "Turn the order round.", scopes=(*_LISTS, "me")),
+    Action("unmark", ("u",), "unmark", "Take all marks away.", scopes=_MARKS),
+    Action("sort", ("o",), "sort", "Sort by the next column.", scopes=_SORTED),
+    Action("reverse", ("O",), "reverse", "Turn the order round.", scopes=_SORTED),
     # logs
     Action(
         "follow",
         ("f",),
         "follow",
         "Follow the newest line, or stop following.",
-        scopes=("logs", "job"),
+        scopes=("logs", "job", "host-output"),
         footer=20,
     ),
     Action(
@@ -307,12 +296,12 @@ ACTIONS: tuple[Action, ...] = (
         ("ctrl+f",),
         "find",
         "Search the shown lines; n and N step through the hits.",
-        scopes=("logs",),
+        scopes=_READ,
         footer=50,
     ),
-    Action("next-hit", ("n",), "next hit", "To the next hit of the search.", scopes=("logs",)),
-    Action("previous-hit", ("N",), "previous hit", "To the hit before.", scopes=("logs",)),
-    Action("wrap", ("w",), "wrap", "Fold long lines, or cut them.", scopes=("logs", "job")),
+    Action("next-hit", ("n",), "next hit", "To the next hit of the search.", scopes=_READ),
+    Action("previous-hit", ("N",), "previous hit", "To the hit before.", scopes=_READ),
+    Action("wrap", ("w",), "wrap", "Fold long lines, or cut them.", scopes=("job", *_READ)),
     Action(
         "louder", ("+",), "higher level", "Show only higher levels.", scopes=("logs",), footer=55
     ),
@@ -341,6 +330,8 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("clear", (), "clear", "Empty the shown lines; new ones keep coming.", scopes=("logs",)),
     *OPERATING,
+    *FANNING_OUT,
+    *ADMINISTERING,
     # everywhere
     Action("pause", ("p",), "pause", "Stop or resume refreshing; shows since when."),
     Action("refresh", ("r",), "refresh", "Ask the server now."),

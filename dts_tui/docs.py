@@ -40,13 +40,107 @@ on another port.
 | `~time(d )?out`, `error~^Value` | a regular expression, anywhere or in one field |
 | `failed` | among jobs, the name of a state asks for that state |
 
-All terms must hold. In Logs `i` switches them on and off one by one, and `c` shows what stands
-around a line without the filter.
+All terms must hold; the title says how many of how many fit. In Logs `i` switches them on and off
+one by one, and `c` shows what stands around a line without the filter.
+
+## Queues, dead letters, parts
+
+Each queue has its state in words (`open`, `paused 4m by anna`, `nobody takes`), what is ready and unacked, how
+long the oldest waits, rates per second, consumers, and how many dead letters came from it. `d` tells every figure,
+`enter` the jobs that wait. While the broker is away the figures are those that were last told, with their age.
+
+![Queues, one of them paused, and the parts](pictures/queues.svg)
+
+Below stand the parts: a line for store, broker, workers and whoever is not simply up, the others together. `v`
+(anywhere: `:parts`) tells each with its words in full and what it does, and every worker's host; who is in trouble
+comes first.
+
+`l` shows the dead letters of the queue, `L` and `:dead` those of all, `:dead results` those of one from anywhere.
+`space` and `*` mark, `R` sends again, `D` throws away: marked ones together, 500 at most. How to operate with them:
+[howto](howto.md#look-after-queues-and-dead-letters).
+
+## Administration
+
+`8` shows what can be administered; `:users`, `:namespaces`, `:vhosts`, `:tokens` and `:operations` lead there from
+anywhere, also with a filter (`:users role=admin`), and `tab` from one to the next. `:user NAME`, `:namespace NAME` and
+`:vhost NAME` open one; `tab` completes the name. The footer names only what one's role may do; `?` has the rest last,
+with the reason, and so has the key itself.
+
+The server sorts (`o` the next field, `O` the other way) and looks through the whole collection: `role=admin`,
+`groups=ops`, `labels=...`, `id=web-*`, and the first plain word (in the id and in addresses or descriptions). Other
+terms are held against what comes. While one types, `tab` completes keys and values. Further pages come as one goes
+down.
+
+![Users: state, role, groups](pictures/admin-users.svg)
+
+`enter` shows every field, who changed it last, and the history below. There `enter` shows an operation, `space` marks
+two states and `=` shows what lies between them; without marks, what changed from the one under the cursor until now.
+
+`n` makes a new one from a form, `c` from a copy under another name (without secrets), `e` changes one. The form says
+below what the field is for, the server's reasons stand at their fields, and what was typed is kept when one leaves.
+A secret shows as dots and stays out of drafts, commands, pictures and the clipboard; a private key is pasted, and only
+its size is shown. When somebody was quicker, both versions are shown: `t` takes theirs, `m` puts one's own changes on
+theirs, `esc` goes on typing.
+
+`ctrl+o` changes one as TOML in `$VISUAL` or `$EDITOR`, each field below its help; leaving the editor stores what was
+changed, an exit status other than 0 nothing. The file is private and gone afterwards, and holds no secret. With neither
+variable set the text is edited in the console. A mistake is told with its line, the text stays, `ctrl+o` opens it again
+with the reason above it, `ctrl+s` stores it.
+
+![A document as TOML, with a field that there is none of](pictures/admin-toml.svg)
+
+`b` changes one field of the marked ones: `env=prod, -team` sets and takes away entries of a map, `ops, -dev` adds to a
+list and takes from it (`=ops` gives it anew), anything else is the value. `T` disables users and virtual hosts, or
+lets them in again. Both show what each becomes and ask; what cannot be done to one is told with its reason, and stops
+no other.
+
+![Labels of two virtual hosts, before they are changed](pictures/admin-bulk.svg)
+
+`D` deletes the marked ones, or the one under the cursor, after it told what depends on them. For namespaces, virtual
+hosts, several at once and whatever is needed by others, the name or the number has to be typed.
+
+Among users `P` gives one a new secret, typed, or made by the console and shown once, and `m` (anywhere: `:mail-test`)
+mails a group a test and shows what became of it for each user. `:password` changes one's own secret by the old one.
+
+`:tokens` lists access tokens: one's own, and for an administrator those of all users; `l` adds logins. `n` makes one;
+it is shown once, `y` copies it, and in a picture of the screen there are dots. `D` ends the marked ones within a
+second.
+
+![A token that is shown once; in this picture it is dots](pictures/admin-token.svg)
+
+## Calls on many hosts
+
+Among virtual hosts `s` runs a command or a function on the marked ones; without marks on all that fit the filter, shown
+or not; without a filter on the one under the cursor. Disabled ones are left out, and counted. The form asks for the
+command (quotes as in a shell) or for the function's arguments, and for how it goes: how many hosts at once, seconds for
+each, batches (`1, 10, 50%`), and how many may fail before nothing new is begun. The question that follows names the
+hosts as the server has resolved them, what runs there, and the batches.
+
+The board of the job opens at once, and from the list of jobs at any time: it comes from the server, so that it is the
+same after the console or the server was killed in the middle. Hosts with the same answer stand together under folded
+names, the largest group first; `tab` lists the hosts instead, where a filter works (`state=failed`, `exit=7`). Six ends
+are kept apart: `● ok`, `✗ failed`, `○ unreachable`, `◷ timed out`, `⊘ cancelled`, `◇ never started`; before them
+`· waiting` and `▶ running`.
+
+![Hosts with the same answer, live](pictures/fan-out.svg)
+
+`enter` opens what one host printed, `ctrl+f` searches it, `f` stays at its end, `tab` goes to the next host. What a
+host printed is shown inert, and what is left out of a long output is counted. `=` shows what the group under the cursor
+printed otherwise than most hosts did, `e` what became of each host in an earlier run.
+
+One key runs the same again on exactly some of the hosts, after a question with their names: `R` those of the group
+under the cursor, `F` the failed, `U` the unreachable, `N` those that never started, `T` the timed out;
+`:again-cancelled` those that were cancelled.
+
+![The same again on those that never started](pictures/fan-out-again.svg)
 
 """
 _SCOPES = (
     ("jobs", "Jobs"),
     ("job", "One job"),
+    ("board", "The board of a fan-out"),
+    ("host-output", "What one host printed"),
+    ("host-call", "A call on many hosts: the form"),
     ("choose", "A new job: the function"),
     ("submit", "A new job: the form"),
     ("functions", "Functions"),
@@ -58,6 +152,14 @@ _SCOPES = (
     ("alarms", "Alarms"),
     ("queues", "Queues"),
     ("dead", "Dead letters"),
+    ("admin", "Admin"),
+    ("documents", "Users, namespaces, virtual hosts"),
+    ("document", "One of them"),
+    ("document-form", "Its form"),
+    ("document-toml", "One of them as TOML"),
+    ("tokens", "Access tokens"),
+    ("secret-form", "An access token, a secret"),
+    ("operations", "Operations"),
     ("wall", "The Wall"),
 )
 

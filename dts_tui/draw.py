@@ -139,7 +139,8 @@ def chart(values: Sequence[float], width: int, height: int, top: float = 1.0) ->
 def rule(title: Line, right: Line, width: int, style: str = "border") -> Line:
     """A title line across the whole width: `── title ───────── right ──`."""
     head: Line = [("── ", style), *title, (" ", style)]
-    tail: Line = [(" ", style), *right, (" ──", style)] if right else [("", style)]
+    told = any(text for text, _ in right)
+    tail: Line = [(" ", style), *right, (" ──", style)] if told else [("", style)]
     room = width - width_of(tail)
     if room < 6:
         return fit(head, width, style)

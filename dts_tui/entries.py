@@ -1,6 +1,7 @@
 """One entry of the catalogue: what an action is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 READ, SUBMIT, OPERATE, ADMIN = "read", "submit", "operate", "admin"
 
@@ -17,8 +18,11 @@ class Action:
         help: One sentence.
         permission: read, submit, operate or admin; all but read are switched off in a read-only console.
         command, request: The same thing as a `dts` line and as an HTTP request; `{name}` is filled from the subject.
+        anywhere: It needs no screen of its own: `:` and the palette reach it from everywhere.
+        elsewhere: command and request on screens where they are others, by screen.
         footer: Place in the footer, lowest first; 0: not shown there.
         looks: Changes nothing, though not everybody may see it.
+        changes: Changes something, though everybody may.
         typing: Works while a text field has the focus.
         tall: Whether the help lists it under the movements.
     """
@@ -34,11 +38,14 @@ class Action:
     footer: int = 0
     typing: bool = False
     looks: bool = False
+    changes: bool = False
+    anywhere: bool = False
+    elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def writes(self) -> bool:
         """Whether it changes anything on the server."""
-        return self.permission != READ and not self.looks
+        return self.changes or (self.permission != READ and not self.looks)
 
     def offered(self, scope: str) -> bool:
         """Whether a screen offers it."""

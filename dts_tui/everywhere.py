@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from dts_core.plain import words
 from dts_core.text import clean, clean_lines
 from dts_tui import themes
-from dts_tui.actions import forms, key_label
+from dts_tui.actions import forbidden, forms, key_label
 from dts_tui.catalogue import Action
 from dts_tui.commands import complete, perform
 from dts_tui.draw import Line, wrap
+from dts_tui.parts_drawing import parts_in_full
 from dts_tui.safe import CLIPBOARD_MAX, EXPORT_MAX
+from dts_tui.screens.admin_mail import ask_mail_test
 from dts_tui.screens.base import Place
 from dts_tui.widgets.overlays import Choice, Picker, Reader
 
@@ -47,6 +49,59 @@ def do_back(console: "Console") -> None:
 def do_new(console: "Console") -> None:
     """Choose a function."""
     console.go(Place("choose"))
+
+
+def do_all_dead_letters(console: "Console") -> None:
+    """Those of every queue."""
+    console.go(Place("dead"))
+
+
+def do_users(console: "Console") -> None:
+    """Who may ask."""
+    console.go(Place("users"))
+
+
+def do_namespaces(console: "Console") -> None:
+    """What owns functions."""
+    console.go(Place("namespaces"))
+
+
+def do_vhosts(console: "Console") -> None:
+    """Machines reached by SSH."""
+    console.go(Place("vhosts"))
+
+
+def do_tokens(console: "Console") -> None:
+    """Access tokens."""
+    console.go(Place("tokens"))
+
+
+def do_operations(console: "Console") -> None:
+    """The audit."""
+    console.go(Place("operations"))
+
+
+def do_password(console: "Console") -> None:
+    """One's own secret."""
+    console.go(Place("password"))
+
+
+def do_mail_test(console: "Console") -> None:
+    """A test mail to a group."""
+    ask_mail_test(console, [])
+
+
+def do_parts(console: "Console") -> None:
+    """Every part and worker over the screen, live."""
+
+    def lines(width: int) -> list[Line]:
+        status = console.world.status
+        return parts_in_full(status, console.now(), width) if status is not None else []
+
+    if console.world.status is None:
+        console.notice("nothing is known yet: the server has not answered", "warn")
+    else:
+        console.open_overlay(Reader("parts", lines, live=True))
 
 
 def do_older(console: "Console") -> None:
@@ -126,6 +181,7 @@ def do_mouse(console: "Console") -> None:
 
 def do_command(console: "Console") -> None:
     """The command line."""
+    console.world.documents.names.clear()
     console.prompt.ask(
         "command", ":", "",
         lambda text: _performed(console, text),
@@ -156,8 +212,16 @@ def do_palette(console: "Console") -> None:
 def _choices(console: "Console", *, here: bool) -> list[Choice]:
     actions = console.registry.here(console.scope)
     if not here:
-        actions = sorted(actions, key=lambda action: action.name)
-    return [_choice(console, action) for action in actions if action.keys or not here]
+        more = [each for each in console.registry.actions if each.anywhere and each not in actions]
+        actions = sorted([*actions, *more], key=lambda action: action.name)
+    view = console.view
+    useful = [
+        each
+        for each in actions
+        if (each.keys or not here) and (view is None or view.has_use(each.name))
+    ]
+    useful.sort(key=lambda action: bool(forbidden(action, console.world.role)))
+    return [_choice(console, action) for action in useful]
 
 
 def _choice(console: "Console", action: Action) -> Choice:
@@ -179,9 +243,10 @@ def do_explain(console: "Console") -> None:
     def make(width: int) -> list[Line]:
         out: list[Line] = []
         for action in own:
-            command, request = forms(action, subject)
+            command, request = forms(action, subject, console.scope)
             key = key_label(action.keys[0]) if action.keys else ":" + action.name
-            out.append([(f"{key}  ", "key"), (action.title, "strong"), ("  " + action.help, "dim")])
+            out.append([(f"{key}  ", "key"), (action.title, "strong")])
+            out += [[("   " + text, "dim")] for text in wrap(action.help, width - 4)]
             for text, style in ((command, "accent"), (request, "text")):
                 out += [
                     [("   " + clean(line), style)]

@@ -9,7 +9,7 @@ front turns any term round.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import translate
 
@@ -169,3 +169,30 @@ def job_query(wanted: Filter) -> tuple[dict[str, str], Filter]:
 
 def _is_states(key: str, value: str) -> bool:
     return key in ("", "state") and all(part in _STATES for part in value.casefold().split(","))
+
+
+def completions(
+    text: str, keys: Iterable[str], values: Callable[[str], Iterable[str]], most: int = 12
+) -> list[str]:
+    """Whole filters that one which is being typed may become.
+
+    Args:
+        text: What stands there; its last word is completed.
+        keys: What `key=value` may name.
+        values: Those that are known of a key.
+        most: How many are given at most.
+    """
+    before, gap, last = text.rpartition(" ")
+    sign = "!" if last.startswith("!") else ""
+    key, equals, begun = last.removeprefix("!").partition("=")
+    if equals:
+        last_value = begun.rpartition(",")
+        known = (each for each in values(key) if each and not set(each) & set(' ",'))
+        words = [
+            f"{sign}{key}={last_value[0]}{last_value[1]}{each}"
+            for each in dict.fromkeys(known)
+            if each.startswith(last_value[2]) and each != last_value[2]
+        ]
+    else:
+        words = [f"{sign}{each}=" for each in keys if each.startswith(key)]
+    return [f"{before}{gap}{each}" for each in words[:most]]

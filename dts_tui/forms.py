@@ -4,7 +4,7 @@ What a field accepts, and the value that typed text becomes. No Textual here.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -25,6 +25,9 @@ _KINDS = {
     "secret": "secret",
     "any": "JSON",
 }
+
+
+HIDDEN = "••••"
 
 
 class Omitted:
@@ -54,6 +57,10 @@ class Field:
     unset: str = ""
     """What an empty field means, in words."""
     group: str = "arguments"
+    lines: bool = False
+    """Whether it is a text of several lines."""
+    secret: bool = False
+    """Whether what is typed is never shown, kept or copied."""
 
     @property
     def wants(self) -> str:
@@ -195,7 +202,7 @@ def _field(item: Parameter) -> Field:
     literal = (
         not item.required and not variadic and not item.default_text and item.default is not None
     )
-    start = shown(item.default) if literal and kind != "secret" else ""
+    start = shown(item.default) if literal and not item.is_secret else ""
     if kind == "switch" and not start:
         start = "false" if item.required else ""
     if kind == "choice" and not start and item.choices and item.required:
@@ -214,6 +221,7 @@ def _field(item: Parameter) -> Field:
         choices=tuple(item.choices),
         start=start,
         unset=_unset(item, variadic),
+        secret=item.is_secret,
     )
 
 
@@ -277,11 +285,12 @@ class Form:
 
     parameters: Sequence[Parameter]
     host: str = ""
+    options: Sequence[Field] = OPTIONS
     fields: list[Field] = field(init=False)
     texts: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.fields = [*fields_of(self.parameters), *OPTIONS]
+        self.fields = [*fields_of(self.parameters), *self.options]
         self.texts = {_key(item): item.start for item in self.fields}
         if self.host:
             self.texts["options.host"] = self.host
@@ -330,7 +339,7 @@ class Form:
                 kwargs[item.name] = value
         if rest:
             args, kwargs = _positionally(self.parameters, args, kwargs, rest)
-        for item in OPTIONS:
+        for item in self.options:
             value = item.value(self.text(item))
             if not isinstance(value, Omitted):
                 options[item.name] = value
@@ -338,7 +347,7 @@ class Form:
 
     def secrets(self) -> frozenset[str]:
         """Names of the arguments that are never shown."""
-        return frozenset(item.name for item in self.fields if item.type == "secret")
+        return frozenset(item.name for item in self.fields if item.secret)
 
 
 def _positionally(
@@ -373,6 +382,9 @@ def key_of(item: Field) -> str:
     return _key(item)
 
 
-def masked(kwargs: Mapping[str, Any], secrets: frozenset[str]) -> dict[str, Any]:
-    """The keyword arguments with every secret replaced, for showing and for history."""
-    return {name: "••••" if name in secrets else value for name, value in kwargs.items()}
+def masked(filled: Filled, secrets: frozenset[str]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments with every secret replaced, for showing; by position all of them, since any may be one."""
+    args = [HIDDEN if secrets else value for value in filled.args]
+    return args, {
+        name: HIDDEN if name in secrets else value for name, value in filled.kwargs.items()
+    }

@@ -1,31 +1,31 @@
 """What an operator does with queues, dead letters and hosts, as entries of the catalogue."""
 
+from functools import partial
 from typing import Final
 
 from dts_tui.entries import OPERATE, Action
 
+_on_queue = partial(Action, scopes=("queues",), permission=OPERATE)
+_on_letters = partial(Action, scopes=("dead",), permission=OPERATE)
+
 OPERATING: Final[tuple[Action, ...]] = (
-    Action(
+    _on_queue(
         "pause-queue",
         ("P",),
-        "pause queue",
+        "pause/resume",
         "Have the queue hand nothing out, or let it hand out again; asks first.",
-        scopes=("queues",),
-        permission=OPERATE,
         footer=20,
-        command="dts queues pause {queue}",
-        request="POST /queues/{queue}/pause",
+        command="dts queues {pause} {queue_word}",
+        request="POST /queues/{queue}/{pause}",
     ),
-    Action(
+    _on_queue(
         "dead-letters",
         ("l",),
         "dead letters",
         "The dead letters that came from this queue.",
-        scopes=("queues",),
-        permission=OPERATE,
         looks=True,
         footer=30,
-        command="dts dead list --queue {queue}",
+        command="dts dead list --queue {queue_word}",
         request="GET /queues/dead-letters?queue={queue}",
     ),
     Action(
@@ -33,21 +33,20 @@ OPERATING: Final[tuple[Action, ...]] = (
         ("L",),
         "all dead letters",
         "The dead letters of every queue.",
-        scopes=("queues",),
+        scopes=("queues", "dead", "wall"),
         permission=OPERATE,
         looks=True,
+        anywhere=True,
         command="dts dead list",
         request="GET /queues/dead-letters",
     ),
-    Action(
+    _on_queue(
         "discard-queue",
         ("D",),
         "discard dead",
         "Throw away all dead letters of the queue; its name has to be typed.",
-        scopes=("queues",),
-        permission=OPERATE,
-        command="dts dead discard --queue {queue}",
-        request='POST /queues/dead-letters/discard {{"queue": "{queue}"}}',
+        command="dts dead discard --queue {queue_word}",
+        request='POST /queues/dead-letters/discard {{"queue": {queue_json}}}',
     ),
     Action(
         "parts",
@@ -55,28 +54,25 @@ OPERATING: Final[tuple[Action, ...]] = (
         "parts",
         "Every part that runs, with the state of its connections.",
         scopes=("queues",),
+        anywhere=True,
         footer=50,
         command="dts status",
         request="GET /status",
     ),
-    Action(
+    _on_letters(
         "send-again",
         ("R",),
         "send again",
         "Put the marked dead letters, or the one under the cursor, back into their queues; asks first.",
-        scopes=("dead",),
-        permission=OPERATE,
         footer=40,
         command="dts dead send-again {ids}",
         request='POST /queues/dead-letters/send-again {{"seqs": {ids_json}}}',
     ),
-    Action(
+    _on_letters(
         "discard",
         ("D",),
         "discard",
         "Throw the marked dead letters away for good, or the one under the cursor; what it says has to be typed.",
-        scopes=("dead",),
-        permission=OPERATE,
         footer=45,
         command="dts dead discard {ids}",
         request='POST /queues/dead-letters/discard {{"seqs": {ids_json}}}',
@@ -84,12 +80,12 @@ OPERATING: Final[tuple[Action, ...]] = (
     Action(
         "drain",
         ("T",),
-        "drain",
+        "drain/undrain",
         "Have the host take nothing new, or have it take jobs again; asks first.",
         scopes=("wall", "hosts", "host"),
         permission=OPERATE,
         footer=48,
-        command="dts hosts drain {host}",
-        request="POST /hosts/{host}/drain",
+        command="dts hosts {drain} {host}",
+        request="POST /hosts/{host}/{drain}",
     ),
 )

@@ -9,6 +9,8 @@ from typing import Any
 from dts_core.model import Alarm, Host
 from dts_core.plain.figures import is_final, memory_share
 from dts_core.views import JobView, QueueView, SamplePoint, StatusView
+from dts_tui.admin_documents import Memory
+from dts_tui.host_form import HostChoice
 
 SAMPLES_MAX = 150
 """Points of a host's history kept: five minutes at one every two seconds."""
@@ -103,16 +105,26 @@ class World:
     recent: list[JobView] = field(default_factory=list)
     """The newest jobs, while the Wall shows them."""
     stamp: Stamp = field(default_factory=Stamp)
+    queues: list[QueueView] = field(default_factory=list)
+    """All queues, as they were last told: a broker that is away does not tell them."""
+    queue_stamp: Stamp = field(default_factory=Stamp)
     history: dict[str, History] = field(default_factory=dict)
     paused_at: float | None = None
     skew: float = 0.0
     """The server's clock minus ours, in seconds, so that ages are by one clock."""
+    documents: Memory = field(default_factory=Memory)
+    """What is remembered of the lists of users, namespaces and virtual hosts."""
+    calling: HostChoice | None = None
+    """Hosts that were chosen to run something on."""
 
     def take(self, status: StatusView, now: datetime, monotonic: float) -> None:
         """Note a new answer of GET /status."""
         self.status = status
         self.stamp.at = monotonic
         self.skew = (status.at - now).total_seconds()
+        if status.queues or not self.broker_trouble:
+            self.queues = status.queues
+            self.queue_stamp = Stamp(self.stamp.interval, monotonic)
         names = {host.name for host in status.hosts}
         for name in list(self.history):
             if name not in names:
@@ -135,9 +147,12 @@ class World:
         )
 
     @property
-    def queues(self) -> list[QueueView]:
-        """All queues."""
-        return self.status.queues if self.status else []
+    def broker_trouble(self) -> str:
+        """What is wrong with the broker, in words; empty while it answers."""
+        parts = self.status.parts if self.status else []
+        return next(
+            (part.words for part in parts if part.name == "broker" and part.state != "up"), ""
+        )
 
     def host(self, name: str) -> Host | None:
         """One host by its name."""

@@ -192,6 +192,9 @@ def _queues(scene: Scene, width: int, height: int) -> tuple[Line, list[Line]]:
         title.append((f" ─ {words.plural(dead, 'dead letter')}", "bad"))
     if bad := troubled(scene.world.status.parts if scene.world.status else []):
         title = [("queues", "title"), (f" ─ {bad[0].name} {bad[0].state}", "bad")]
+    stamp = scene.world.queue_stamp
+    if scene.world.broker_trouble and stamp.at is not None:
+        title.append((f", {words.age(stamp.age(scene.monotonic))} old", "warn"))
     oldest = width >= 34
     name = width - 16 - 8 * oldest
     head: Line = [(" " * name, "dim"), ("   ready unacked" + "  oldest" * oldest, "column")]
@@ -222,6 +225,8 @@ def _queue_name(queue: QueueView, width: int, *, marked: bool) -> tuple[str, str
 def _alarms(scene: Scene, width: int, height: int) -> tuple[Line, list[Line]]:
     alarms = scene.world.open_alarms
     title: Line = [("alarms ", "title"), (str(len(alarms)), "warn" if alarms else "good")]
+    if scene.world.status is not None and scene.world.status.mail == "off":
+        title.append((" · mail is off", "dim"))
     if not alarms:
         return title, [[("● ", "good"), ("all quiet", "dim")]]
     first = max(scene.view.row("alarms", len(alarms)) - height + 1, 0)

@@ -15,10 +15,14 @@ from dts_core.cli.host_options import SETTINGS, config_options, parent_pipe_opti
 if TYPE_CHECKING:
     import asyncio
 
+    from dts_core.brokers.stdio import Stdio
     from dts_core.config import Loaded
     from dts_core.settings import WorkerFile
 
 __all__ = ["main", "worker"]
+
+END_SECONDS = 15.0
+"""Told to end at once, the process is gone after so long, whatever still goes on."""
 
 
 @click.command(context_settings=SETTINGS)
@@ -30,6 +34,9 @@ __all__ = ["main", "worker"]
     "--queue", "queues", multiple=True, metavar="NAME", help="Queue to take from; repeatable."
 )
 @click.option("--slots", type=click.IntRange(min=0), help="Synchronous jobs at once; 0: cores.")
+@click.option(
+    "--name", metavar="NAME", hidden=True, help="Name of this worker, as its gateway knows it."
+)
 @parent_pipe_option
 def worker(
     config_file: Path | None,
@@ -40,6 +47,7 @@ def worker(
     data: str | None,
     queues: tuple[str, ...],
     slots: int | None,
+    name: str | None,
     parent_pipe: int | None,
 ) -> None:
     """Run jobs on this host, measure it, and follow its log files.
@@ -64,38 +72,42 @@ def worker(
         dev=dev,
         overrides=overrides,
     )
-    _serve(loaded, parent_pipe)
+    _serve(loaded, parent_pipe, name)
 
 
-def _serve(loaded: "Loaded[WorkerFile]", parent_pipe: int | None) -> None:
+def _serve(loaded: "Loaded[WorkerFile]", parent_pipe: int | None, name: str | None) -> None:
+    # structlog loads rich, 5 MiB, wherever it finds it, to draw tracebacks in colour: a worker draws none.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # as Python's import system documents it
+
     from dts_core.children.orphans import forbid_inspection
     from dts_core.logs import log_to
     from dts_core.loops import run as run_loop
+    from dts_core.places import is_stdio
 
     settings = loaded.settings
-    if settings.broker.url.startswith("link+stdio:"):
-        _move_stdout_away()
+    stdio = None
+    if is_stdio(settings.broker.url):
+        from dts_core.brokers.stdio import Stdio
+
+        stdio = Stdio()
     forbid_inspection()
     with log_to(settings.logging):
-        run_loop(lambda: _work(loaded, parent_pipe), loop=settings.worker.loop)
+        run_loop(lambda: _work(loaded, parent_pipe, name, stdio), loop=settings.worker.loop)
 
 
-def _move_stdout_away() -> int:
-    """Keep the stream to ourselves: whatever is printed from now on goes to standard error. Returns its descriptor."""
-    stream = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return stream
-
-
-async def _work(loaded: "Loaded[WorkerFile]", parent_pipe: int | None) -> None:
+async def _work(
+    loaded: "Loaded[WorkerFile]", parent_pipe: int | None, given: str | None, stdio: "Stdio | None"
+) -> None:
     import asyncio
 
     import structlog
 
+    from dts_core.hosting.keywatch import KeyWatch
     from dts_core.hosting.notify import Notifier
+    from dts_core.hosting.opening import opener_of
     from dts_core.hosting.service import told
-    from dts_core.hosting.stopping import stop_requests
+    from dts_core.hosting.stopping import stop_limit, stop_requests
+    from dts_core.hosting.trust import named_keys, trust_of
     from dts_core.hosting.waiting import Stopped
     from dts_core.wiring.worker import worker_line
     from dts_worker.identity import data_folder, host_name, worker_name
@@ -103,9 +115,10 @@ async def _work(loaded: "Loaded[WorkerFile]", parent_pipe: int | None) -> None:
 
     settings = loaded.settings
     host = host_name(settings.worker.host)
-    name = worker_name(host)
+    name = given or worker_name(host)
+    await asyncio.to_thread(named_keys, settings)  # a mistake is told before anything is waited for
     structlog.get_logger(__name__).info("starting", worker=name, settings=loaded.story())
-    line = worker_line(settings.broker, host=host, worker=name)
+    line = worker_line(settings.broker, host=host, worker=name, stdio=stdio)
     parts = Worker(
         settings,
         line.broker,
@@ -120,9 +133,14 @@ async def _work(loaded: "Loaded[WorkerFile]", parent_pipe: int | None) -> None:
         contextlib.closing(Notifier.from_environment()) as notifier,
         stop_requests() as stop,
         _until_parent_ends(parent_pipe, at_once, stop),
+        _until_stream_ends(stdio, at_once, stop),
+        stop_limit(at_once, END_SECONDS),
     ):
         try:
             await line.start(stop, notifier.status)
+            trust = await asyncio.to_thread(trust_of, settings)
+            parts.watch_keys(KeyWatch(settings, trust, parts.loader.retrust))
+            parts.executor.secrets.opener = await asyncio.to_thread(opener_of, settings)
             async with told(
                 notifier, ready=parts.ready, stop=stop, probe=line.probe, status=f"ready as {name}"
             ):
@@ -131,6 +149,21 @@ async def _work(loaded: "Loaded[WorkerFile]", parent_pipe: int | None) -> None:
             pass  # asked to, before there was anything to stop
         finally:
             await line.close()
+
+
+@contextlib.contextmanager
+def _until_stream_ends(stdio: "Stdio | None", *events: "asyncio.Event") -> "Iterator[None]":
+    """Set the events when the stream of standard input and output is over: nobody wants what runs here any more."""
+    if stdio is None:
+        yield
+        return
+
+    def on_over() -> None:
+        for event in events:
+            event.set()
+
+    stdio.on_over = on_over
+    yield
 
 
 @contextlib.contextmanager

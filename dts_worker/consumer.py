@@ -246,7 +246,8 @@ class Consumer:
                 log.warning("a message cannot be read", queue=queue, reason=str(error))
                 consumption.nack([delivery.tag], requeue=False, reason=str(error))
                 continue
-            self._executor.accept(job, delivery.epoch, consumption, delivery.tag)
+            name = queue.removeprefix(JOBS)
+            self._executor.accept(job, delivery.epoch, consumption, delivery.tag, queue=name)
         self.adjust()
 
     def _decode(self, delivery: Delivery) -> JobMessage:
@@ -257,11 +258,9 @@ class Consumer:
             InvalidInput: Its function has no valid name.
         """
         job = codec.decode(delivery.message.body, JobMessage)
-        if job.version not in self._versions:
-            if not is_hash(job.version):
-                raise CodecError("the version of a job is no sha256.")
-            if len(self._versions) < NAMES_MAX:
-                self._versions.add(job.version)
+        self._check_version(job.version)
+        if job.trial is not None:
+            self._check_version(job.trial.version)
         if not 0 < len(job.id) <= ID_MAX:
             raise CodecError(f"the id of a job has {len(job.id)} characters.")
         if job.function not in self._functions:
@@ -269,3 +268,11 @@ class Consumer:
             if len(self._functions) < NAMES_MAX:
                 self._functions.add(job.function)
         return job
+
+    def _check_version(self, version: str) -> None:
+        if version in self._versions:
+            return
+        if not is_hash(version):
+            raise CodecError("the version of a job is no sha256.")
+        if len(self._versions) < NAMES_MAX:
+            self._versions.add(version)

@@ -11,12 +11,14 @@ from dts_core import codec
 from dts_core.brokers.base import CONTROL, Broker, Message, Subscription
 from dts_core.children import Call, Children, EndKind
 from dts_core.errors import BrokerUnavailable, CodecError, FunctionRefused
-from dts_core.model import Cancel, Control, Drain, LogRecord, Pauses, Reload
+from dts_core.model import Ahead, Cancel, Control, Drain, LogRecord, Pauses, Readied, Reload
 from dts_core.names import is_name, new_id
 from dts_core.text import clean_lines, one_line
+from dts_worker.environments import EnvironmentFailed
 from dts_worker.executor import Executor
 from dts_worker.loader import Loader, is_hash
 from dts_worker.ports import LogSink
+from dts_worker.readied import ReadiedVersions
 
 CHECK_SECONDS = 10.0
 """Longest time that importing a function may take."""
@@ -38,7 +40,9 @@ class Orders:
         loader: Fetches them.
         logs: Told of a version that is refused.
         host: Of this worker.
+        worker: Its name.
         on_drain: Called with whether to take nothing new.
+        on_readied: Called when there is an answer to a deploy to be said.
         on_pauses: Called with every queue that is paused, without the prefix.
     """
 
@@ -51,18 +55,24 @@ class Orders:
         *,
         logs: LogSink,
         host: str,
+        worker: str,
         on_drain: Callable[[bool], None],
         on_pauses: Callable[[Iterable[str]], None] = lambda queues: None,
+        on_readied: Callable[[], None] = lambda: None,
     ) -> None:
+        self.readied = ReadiedVersions()
         self._broker = broker
         self._executor = executor
         self._children = children
         self._loader = loader
         self._logs = logs
         self._host = host
+        self._worker = worker
         self._on_drain = on_drain
         self._on_pauses = on_pauses
-        self._reloads: dict[str, str] = {}
+        self._on_readied = on_readied
+        self._reloads: dict[tuple[str, str], Reload] = {}
+        self._deploying: set[str] = set()
         self._wake = asyncio.Event()
         self._subscription: Subscription | None = None
 
@@ -99,8 +109,23 @@ class Orders:
                 self._on_drain(order.on)
         elif isinstance(order, Pauses):
             self._on_pauses(order.queues)
-        elif is_hash(order.hash) and len(self._reloads) < WAITING_MAX:
-            self._reloads[order.function] = order.hash
+        elif is_hash(order.hash):
+            self._reload_soon(order)
+
+    def _reload_soon(self, order: Reload) -> None:
+        """Of a function the last order counts; a deploy that is told again is answered again, and done once."""
+        ahead = order.ahead or Ahead(is_default=True)
+        namespace, _, name = order.function.partition("/")
+        if not is_name(namespace) or not is_name(name):
+            return
+        if ahead.hosts and self._host not in ahead.hosts:
+            return
+        if ahead.order in self.readied:
+            self._on_readied()
+        elif ahead.order not in self._deploying and len(self._reloads) < WAITING_MAX:
+            if ahead.order:
+                self._deploying.add(ahead.order)
+            self._reloads[order.function, ahead.order or str(ahead.is_default)] = order
             self._wake.set()
 
     async def _reload_on(self) -> None:
@@ -109,40 +134,68 @@ class Orders:
             if not self._reloads:
                 self._wake.clear()
                 continue
-            function = next(iter(self._reloads))
-            await self._reload(Reload(function, self._reloads.pop(function)))
+            await self._reload(self._reloads.pop(next(iter(self._reloads))))
 
     async def _reload(self, order: Reload) -> None:
-        """Have a new version ready before its first job; one that does not import is reported, the old one stays."""
-        namespace, _, name = order.function.partition("/")
-        if not is_name(namespace) or not is_name(name):
-            return
+        """Have a version ready before its first job; one that does not import is reported, the old one stays."""
         try:
-            source = await self._loader.source(order.hash)
-        except FunctionRefused as error:
-            self._refused(order, error.message)
-            return
+            why = await self._make_ready(order)
         except BrokerUnavailable as error:
+            why = f"its source cannot be fetched now: {error}"
             log.warning(
                 "a version cannot be fetched now", function=order.function, reason=str(error)
             )
-            return
+        else:
+            if why:
+                self._refused(order, why)
+            elif order.ahead is None or order.ahead.is_default:
+                self._executor.functions[order.function] = order.hash
+        self._answer(order, why)
+
+    async def _make_ready(self, order: Reload) -> str:
+        """Fetch a version, make its environment, and import it once; why that cannot be, or empty.
+
+        Raises:
+            BrokerUnavailable: Its source cannot be had now.
+        """
+        try:
+            source = await self._loader.source(order.function, order.hash)
+            python = await self._executor.interpreter(order.function, order.hash, source)
+        except (FunctionRefused, EnvironmentFailed) as error:
+            return str(error)
         ended = await self._children.run(
             Call(
                 id=f"check-{new_id()}",
                 function=order.function,
                 hash=order.hash,
                 source=source,
+                python=python,
                 timeout_seconds=CHECK_SECONDS,
                 grace_seconds=0.5,
                 check_only=True,
             )
         )
         if ended.kind is EndKind.RETURNED:
-            self._executor.functions[order.function] = order.hash
             log.info("a version is ready", function=order.function, version=order.hash[:12])
-        elif ended.error is not None:
-            self._refused(order, ended.error.message)
+            return ""
+        return "it was not tried: the worker ends" if ended.error is None else ended.error.message
+
+    def _answer(self, order: Reload, why: str) -> None:
+        """Let the deploy know that waits for it, if one does."""
+        if order.ahead is None or not order.ahead.order:
+            return
+        self._deploying.discard(order.ahead.order)
+        self.readied.add(
+            Readied(
+                order=order.ahead.order,
+                worker=self._worker,
+                function=order.function,
+                hash=order.hash,
+                why=one_line(why),
+                runs=self._executor.functions.get(order.function, ""),
+            )
+        )
+        self._on_readied()
 
     def _refused(self, order: Reload, reason: str) -> None:
         text = f"version {order.hash[:12]} is refused: {reason}"

@@ -1,19 +1,23 @@
 """From a claimed delivery to its result: load, run in a child, report, ack."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from dts_core.brokers.base import Consumption
 from dts_core.children import Call, Children, Ended, EndKind, StopKind
-from dts_core.errors import BrokerUnavailable, FunctionRefused
+from dts_core.errors import BrokerUnavailable, DtsError, FunctionRefused, KeyMissing, VaultError
 from dts_core.model import JobError, JobMessage, JobResult, LogRecord
 from dts_core.runner.frames import RECORD_MAX
+from dts_core.sealed import Secrets, refusal
+from dts_core.signing import Unsigned
 from dts_core.states import JobEvent
 from dts_core.text import clean, clean_lines
+from dts_worker.envelopes import Envelopes
+from dts_worker.environments import EnvironmentFailed, Environments
 from dts_worker.events import EventCounts, WorkerEvent
 from dts_worker.held import Held, Stage
 from dts_worker.loader import Loader
@@ -41,6 +45,7 @@ class Executor:
     Args:
         children: Run the code.
         loader: Gives sources.
+        environments: Gives the interpreters of functions that declare packages.
         logs: Takes the jobs' log records.
         progress: Takes their progress.
         host: Of this worker.
@@ -51,12 +56,15 @@ class Executor:
         self,
         children: Children,
         loader: Loader,
+        environments: Environments,
         *,
         logs: LogSink,
         progress: ProgressOutbox,
         host: str,
         on_room: Callable[[], None],
     ) -> None:
+        self.secrets = Secrets()
+        self.envelopes = Envelopes(loader)
         self.events = EventCounts()
         self.functions: dict[str, str] = {}
         """function -> hash of the newest version that loaded here."""
@@ -71,6 +79,7 @@ class Executor:
         self.results: Report | None = None
         self._children = children
         self._loader = loader
+        self._environments = environments
         self._logs = logs
         self._progress = progress
         self._host = host
@@ -110,9 +119,13 @@ class Executor:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def accept(self, job: JobMessage, epoch: int, consumption: Consumption, tag: int) -> None:
-        """Start a claimed job; returns at once."""
-        held = Held(job, epoch, consumption, tag)
+    def accept(
+        self, job: JobMessage, epoch: int, consumption: Consumption, tag: int, *, queue: str = ""
+    ) -> None:
+        """Start a claimed job that came by this queue; returns at once."""
+        origin = (job, queue) if self.envelopes.are_wanted else None
+        job = job.on(self._host)
+        held = Held(job, epoch, consumption, tag, origin)
         self.events.record(WorkerEvent.RECV, job.function)
         former = self._held.get(job.id)
         if former is None:
@@ -143,19 +156,54 @@ class Executor:
         self._active.add(held)
         self.sync_active += not held.job.is_async
         self._idle.clear()
-        source = self._loader.peek(held.job.version)
-        if source is not None:
+        if held.origin is None or self._is_own(held, *held.origin):
+            self._go_on(held)
+
+    def _go_on(self, held: Held) -> None:
+        source = self._loader.peek(held.job.function, held.job.version)
+        if source is not None and not self._environments.declares(held.job.version, source):
             self._start(held, source)
             return
-        task = asyncio.get_running_loop().create_task(self._load(held), name="load")
+        self._in_background(self._load(held))
+
+    def _is_own(self, held: Held, job: JobMessage, queue: str) -> bool:
+        """Whether it is the server's own job; if not, it has failed or the keys are looked at again."""
+        refused = self.envelopes.refusal(job, queue)
+        if refused is not None and self.envelopes.may_be_new(job):
+            self._in_background(self._look_again(held, job, queue))
+        elif refused is not None:
+            self._refuse(held, refused)
+        return refused is None
+
+    async def _look_again(self, held: Held, job: JobMessage, queue: str) -> None:
+        refused = await self.envelopes.look_again(job, queue)
+        if refused is None:
+            self._go_on(held)
+        else:
+            self._refuse(held, refused)
+
+    def _refuse(self, held: Held, refused: Unsigned) -> None:
+        self._tell_refused(held.job, refused)
+        failure = JobError(type="EnvelopeRefused", message=str(refused))
+        self._finish(held, Ended(EndKind.FAILED, error=failure, retry=False))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="load")
         self._loading.add(task)
         task.add_done_callback(self._loading.discard)
 
     async def _load(self, held: Held) -> None:
         try:
-            source = await self._loader.source(held.job.version)
+            source = await self._loader.source(held.job.function, held.job.version)
+            python = await self.interpreter(
+                held.job.function, held.job.version, source, job=held.job.id
+            )
+        except EnvironmentFailed as error:
+            failure = JobError(type="EnvironmentFailed", message=str(error))
+            self._finish(held, Ended(EndKind.FAILED, error=failure, retry=error.transient))
         except FunctionRefused as error:
-            failure = JobError(type="LoadFailed", message=error.message)
+            self._tell_refused(held.job, error)
+            failure = JobError(type="LoadFailed", message=str(error))
             self._finish(held, Ended(EndKind.FAILED, error=failure, retry=False))
         except BrokerUnavailable as error:
             log.warning(
@@ -163,25 +211,65 @@ class Executor:
             )
             self._finish(held, Ended(EndKind.GIVEN_BACK))
         else:
-            self._start(held, source)
+            self._start(held, source, python)
 
-    def _start(self, held: Held, source: bytes) -> None:
+    async def interpreter(
+        self, function: str, version: str, source: bytes, *, job: str = ""
+    ) -> str:
+        """That of a version's environment, made when it is not there; empty: the worker's own.
+
+        Args:
+            function: namespace/name, for the log.
+            version: sha256 of the source in hex.
+            source: Of the version.
+            job: Whose log says how far it is.
+
+        Raises:
+            EnvironmentFailed: It cannot be made.
+        """
+        if not self._environments.declares(version, source):
+            return ""
+
+        def tell(text: str) -> None:
+            now, safe = datetime.now(UTC), clean_lines(text, RECORD_MAX)
+            self._logs.add(LogRecord(now, self._host, "job", 20, safe, job, function))
+
+        return await self._environments.interpreter(source, tell)
+
+    def _tell_refused(self, job: JobMessage, error: DtsError) -> None:
+        """Whoever watches the logs hears of what was forged, or no key fits, not the submitter alone."""
+        if isinstance(error, Unsigned | VaultError):
+            log.error("a job is refused", job=job.id, function=job.function, reason=error.message)
+            now, text = datetime.now(UTC), f"a job is refused: {error}"
+            self._logs.add(
+                LogRecord(now, self._host, "worker", 40, clean_lines(text), job.id, job.function)
+            )
+
+    def _start(self, held: Held, source: bytes, python: str = "") -> None:
         if held.stage is Stage.GONE:
             self._forget(held)
             return
         if held.cancelled:
             self._finish(held, Ended(EndKind.CANCELLED))
             return
-        held.stage = Stage.STARTED
         job = held.job
+        try:
+            args, kwargs = self.secrets.open(job)
+        except VaultError as error:
+            self._tell_refused(job, error)
+            retry = isinstance(error, KeyMissing)  # another worker may have it
+            self._finish(held, Ended(EndKind.FAILED, error=refusal(error), retry=retry))
+            return
+        held.stage = Stage.STARTED
         call = Call(
             id=job.id,
             function=job.function,
             hash=job.version,
             source=source,
             is_async=job.is_async,
-            args=job.args,
-            kwargs=job.kwargs,
+            python=python,
+            args=args,
+            kwargs=kwargs,
             attempt=job.attempt,
             submitter=job.submitter,
             timeout_seconds=job.timeout_seconds,
@@ -194,13 +282,13 @@ class Executor:
 
     def _on_log(self, call: Call, level: int, text: str) -> None:
         now = datetime.now(UTC)
-        safe = clean_lines(text, RECORD_MAX)
+        safe = clean_lines(self.secrets.veil(call.id, text), RECORD_MAX)
         self._logs.add(LogRecord(now, self._host, "job", level, safe, call.id, call.function))
 
     def _on_progress(self, call: Call, fraction: float, text: str) -> None:
         held = self._held.get(call.id)
         if held is not None:
-            self._progress.add(call.id, held.epoch, fraction, text)
+            self._progress.add(call.id, held.epoch, fraction, self.secrets.veil(call.id, text))
 
     def cancel(self, job: str) -> bool:
         """Stop a job; its result says when it has stopped. False: not held, or over already."""
@@ -269,7 +357,8 @@ class Executor:
             self._over(held)
             self._note(held.job, ended)
             assert self.results is not None
-            self.results.add(held, _result(held, ended))
+            error = self.secrets.veil_error(held.job.id, ended.error)
+            self.results.add(held, _result(held, ended, error))
 
     def _note(self, job: JobMessage, ended: Ended) -> None:
         """Counts, the loaded version, how long synchronous jobs take."""
@@ -293,6 +382,7 @@ class Executor:
         if self._held.get(held.job.id) is not held:
             return
         self._over(held)
+        self.secrets.forget(held.job.id)
         if held.next is not None:
             self._held[held.job.id] = held.next
             self._begin(held.next)
@@ -316,16 +406,17 @@ _EVENTS = {
 }
 
 
-def _result(held: Held, ended: Ended) -> JobResult:
+def _result(held: Held, ended: Ended, error: JobError | None) -> JobResult:
     return JobResult(
         held.job.id,
         held.epoch,
         _EVENTS[ended.kind],
         ended.result,
-        _safe(ended.error) if ended.error is not None else None,
+        _safe(error) if error is not None else None,
         ended.started_at,
         ended.finished_at,
         ended.retry,
+        version="" if held.job.trial is None else held.job.version,
     )
 
 

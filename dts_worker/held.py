@@ -18,13 +18,22 @@ class Stage(StrEnum):
 class Held:
     """One job that this worker holds."""
 
-    __slots__ = ("cancelled", "consumption", "epoch", "job", "next", "stage", "tag")
+    __slots__ = ("cancelled", "consumption", "epoch", "job", "next", "origin", "stage", "tag")
 
-    def __init__(self, job: JobMessage, epoch: int, consumption: Consumption, tag: int) -> None:
+    def __init__(
+        self,
+        job: JobMessage,
+        epoch: int,
+        consumption: Consumption,
+        tag: int,
+        origin: tuple[JobMessage, str] | None = None,
+    ) -> None:
         self.job = job
         self.epoch = epoch
         self.consumption = consumption
         self.tag = tag
+        self.origin = origin
+        """Its message as it came, and the queue without prefix, where its envelope is to be checked."""
         self.stage = Stage.LOADING
         self.cancelled = False
         """Told to stop before it was started."""

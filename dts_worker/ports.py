@@ -5,7 +5,7 @@ The side tasks know only these Protocols; `worker.py` passes itself. Every metho
 
 from typing import Protocol, runtime_checkable
 
-from dts_core.model import LogRecord
+from dts_core.model import LogRecord, Readied
 
 
 @runtime_checkable
@@ -62,6 +62,10 @@ class WorkerFacts(Protocol):
 
     def functions(self) -> dict[str, str]:
         """Function -> content hash of the newest version loaded here."""
+        ...
+
+    def readied(self) -> list[Readied]:
+        """What lately became of versions that deploys told it to have ready."""
         ...
 
 

@@ -115,6 +115,7 @@ class Prober:
             functions=facts.functions(),
             queues=list(facts.queues),
             missing=figures.missing + self._disks_missing,
+            readied=facts.readied(),
             **self._constant,
             **_without_missing(figures),
         )

@@ -16,12 +16,17 @@ from dts_core.brokers.base import HEARTBEATS, LOGS, Broker, Message, Outgoing
 from dts_core.children import Children, ChildrenSettings, ChildSettings
 from dts_core.clock import Clock, SystemClock
 from dts_core.errors import BrokerError, DtsError
-from dts_core.model import Heartbeat, LogBatch, LogRecord
+from dts_core.hosting.keywatch import KeyWatch
+from dts_core.model import Heartbeat, LogBatch, LogRecord, Readied
+from dts_core.sealed import Opener
 from dts_core.settings import WorkerFile
+from dts_core.signing import Trust
 from dts_core.text import clean_lines
 from dts_worker.agent import LogAgent
 from dts_worker.consumer import AHEAD_MAX, Consumer, Credit
 from dts_worker.control import Orders
+from dts_worker.environments import Environments
+from dts_worker.environments.commands import Commands
 from dts_worker.executor import Executor
 from dts_worker.identity import working_folder
 from dts_worker.loader import Loader
@@ -49,9 +54,11 @@ class Worker:
         broker: Connected; closed by the caller, after `run`.
         host: Name of this host.
         worker: Name of this worker, unique for each start.
-        folder: Cached sources and offsets of log files.
+        folder: Cached sources, environments of functions, and offsets of log files.
         clock: For the heartbeats.
         adopt_orphans: End processes that jobs left behind, wherever they hide: only for a process of its own.
+        trust: Whose signatures of functions count; None: nothing is verified. See `Loader`.
+        opener: Opens secret arguments; None: such jobs fail here. See `Executor.secrets`.
     """
 
     def __init__(
@@ -64,6 +71,8 @@ class Worker:
         folder: Path,
         clock: Clock | None = None,
         adopt_orphans: bool = False,
+        trust: Trust | None = None,
+        opener: Opener | None = None,
     ) -> None:
         own = settings.worker
         self._settings = settings
@@ -72,6 +81,7 @@ class Worker:
         self._worker = worker
         self._folder = folder
         self._draining = False
+        self._keys: KeyWatch | None = None
         self.ready = asyncio.Event()
         """Set once it takes jobs."""
         self._slots = own.slots or os.cpu_count() or 1
@@ -81,15 +91,25 @@ class Worker:
         self.progress = ProgressOutbox(broker, host=host, worker=worker)
         self.children = Children(self._children_settings(adopt_orphans))
         self.children.on_stray_line = self._on_stray_line
-        self.loader = Loader(broker, folder / "sources")
+        self.loader = Loader(broker, folder / "sources", trust)
+        self.environments = Environments(
+            own.environments,
+            folder / "environments",
+            Commands(self.children.spared, lambda: self.children.marks),
+            in_use=self.children.pythons,
+        )
         self.executor = Executor(
             self.children,
             self.loader,
+            self.environments,
             logs=self.logs,
             progress=self.progress,
             host=host,
             on_room=self._on_room,
         )
+        self.executor.envelopes.are_wanted = settings.signing.jobs
+        if opener is not None:
+            self.executor.secrets.opener = opener
         self.results = ResultOutbox(
             broker, host=host, worker=worker, on_settled=self.executor.settled
         )
@@ -97,6 +117,7 @@ class Worker:
         ceiling = own.prefetch or own.async_slots + 2 * self._slots
         credit = Credit(self._slots, ceiling, own.prefetch or AHEAD_MAX)
         self.consumer = Consumer(broker, self._queues, self.executor, credit)
+        self.prober = Prober(settings.prober, self, self._publish_beat, clock)
         self.orders = Orders(
             broker,
             self.executor,
@@ -104,11 +125,18 @@ class Worker:
             self.loader,
             logs=self.logs,
             host=host,
+            worker=worker,
             on_drain=self._on_drain,
             on_pauses=self.consumer.pause_queues,
+            on_readied=self.prober.beat_now,
         )
-        self.prober = Prober(settings.prober, self, self._publish_beat, clock)
         self.agent = LogAgent(settings.agent, self.logs, host, folder, clock)
+
+    def watch_keys(self, keys: KeyWatch) -> None:
+        """Run what the keys of a file have signed, as it stands while this worker runs; before `run`."""
+        self._keys = keys
+        self.loader.trust = keys.trust
+        self.loader.renew = keys.look_for_new
 
     def _children_settings(self, adopt_orphans: bool) -> ChildrenSettings:
         own = self._settings.worker
@@ -178,6 +206,10 @@ class Worker:
         """Function -> hash of the newest version loaded here."""
         return dict(self.executor.functions)
 
+    def readied(self) -> list[Readied]:
+        """What became of versions that deploys told it to have ready."""
+        return self.orders.readied.said()
+
     # --- its life ---------------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event, *, at_once: asyncio.Event | None = None) -> None:
@@ -217,6 +249,8 @@ class Worker:
             "prober": self.prober.run(),
             "log agent": self.agent.run(),
             "children": self._watch_children(),
+            "environments": self.environments.run(),
+            **({} if self._keys is None else {"keys": self._keys.run()}),
         }
 
     async def _watch_children(self) -> None:
@@ -260,6 +294,7 @@ class Worker:
         await self.children.close()
         await self.executor.close()
         await self.loader.close()
+        await self.environments.close()
         with contextlib.suppress(BrokerError):
             await self.orders.close()
 
@@ -277,8 +312,8 @@ class Worker:
 
     def _on_stray_line(self, level: int, text: str) -> None:
         """Output of a shared child that may be of any of its jobs is the worker's own."""
-        now = datetime.now(UTC)
-        self.logs.add(LogRecord(now, self._host, "worker", level, clean_lines(text)))
+        now, safe = datetime.now(UTC), clean_lines(self.executor.secrets.veil_all(text))
+        self.logs.add(LogRecord(now, self._host, "worker", level, safe))
 
     def _on_room(self) -> None:
         self.consumer.adjust_soon()

@@ -1,4 +1,4 @@
-"""Rules for all tests: which run alone, and what becomes of a test whose service is missing."""
+"""Rules for all tests: which run in which phase and order, and what becomes of one whose service is missing."""
 
 import os
 import shutil
@@ -7,25 +7,40 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import hypothesis
 import pytest
 
-from tests.support import mongodb, rabbitmq
+from tests.support import fuzz, mongodb, privateroot, rabbitmq
+from tools import campaign_network
 
 # A run in the background of a shell begins with SIGINT ignored, and would hand that on to every process of a test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# How long an example takes tells of the machine, not of what is tested. Where the run decides on a change, it tries the
+# same examples each time; at a desk it looks for new ones.
+hypothesis.settings.register_profile(
+    "dts",
+    deadline=None,
+    derandomize=os.environ.get("DTS_REQUIRE_SERVICES", "") == "1",
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("dts")
+
 HERE = Path(__file__).parent
 SERIAL_FOLDERS = {"acceptance"}
 SERIAL_FIXTURES = {"private_rabbit"}
-"""Who stops servers and waits for their return does it alone."""
+"""Who stops servers and waits for their return does it with those that wait too."""
 
 # What `@pytest.mark.external(NAME)` asks for: how it is found, and how to get it.
 SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "curl": (lambda: shutil.which("curl") is not None, "apt-get install curl"),
     "git": (lambda: shutil.which("git") is not None, "apt-get install git"),
     "mongodb": (mongodb.available, mongodb.ADVICE),
+    "privateroot": (privateroot.available, privateroot.ADVICE),
+    "network namespaces": (campaign_network.is_possible, "root, and iproute2"),
     "rabbitmq": (rabbitmq.is_to_be_had, rabbitmq.ADVICE),
+    "schemathesis": (fuzz.available, fuzz.ADVICE),
     "sshd": (
         lambda: shutil.which("sshd", path=f"{os.defpath}:/usr/sbin:/usr/local/sbin") is not None,
         "apt-get install openssh-server",
@@ -72,8 +87,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parts = item.path.relative_to(HERE).parts if item.path.is_relative_to(HERE) else ()
         fixtures = SERIAL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
-        if fixtures or (parts and parts[0] in SERIAL_FOLDERS):
+        if item.get_closest_marker("alone") is None and (
+            fixtures or (parts and parts[0] in SERIAL_FOLDERS)
+        ):
             item.add_marker(pytest.mark.serial)
+    # Files with slow tests first: what takes longest does not begin last. Within a file the order stays.
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -91,6 +111,24 @@ def missing(name: str) -> NoReturn:
     if services_required():
         pytest.fail(f"{reason}, and DTS_REQUIRE_SERVICES=1", pytrace=False)
     pytest.skip(reason)
+
+
+class _Failures:
+    """Writes the ids of tests that failed, in any phase, to the file that tools/test.sh names; one process does."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            with self._file.open("a") as out:
+                out.write(f"{report.nodeid}\n")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    path = os.environ.get("DTS_TEST_FAILED_FILE")
+    if path and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Failures(Path(path)), "dts-failures")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,7 +1,7 @@
 """Faults at random under load: every accepted job ends once, whatever is killed, frozen, cut off or full meanwhile.
 
     .venv/bin/python tools/campaign.py [--engine embedded|distributed] [--jobs N] [--faults N] [--seed S]
-                                       [--workers N] [--only TEXT] [--longest FACTOR] [--keep DIR]
+                                       [--workers N] [--only TEXT]... [--first NAME]... [--longest FACTOR] [--keep DIR]
 
 The first four also come from CAMPAIGN_ENGINE, CAMPAIGN_JOBS, CAMPAIGN_FAULTS and CAMPAIGN_SEED. Everything is private:
 free ports, a folder of its own. Load: quick asynchronous jobs, synchronous ones of 0.2 s, long ones, failing ones with
@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -53,8 +53,9 @@ class Options(NamedTuple):
     faults: int = 30
     seed: int = 0
     workers: int = 2
-    only: str = ""
+    only: Sequence[str] = ()
     longest: float = 1.0
+    first: Sequence[str] = ()
 
 
 class Outcome(NamedTuple):
@@ -87,6 +88,14 @@ def _patiently(act: Callable[[], Any], seconds: float) -> Any:
         time.sleep(0.2)
 
 
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Print how long it took."""
+    began = time.monotonic()
+    yield
+    print(f"      {what} ({time.monotonic() - began:.1f} s)", flush=True)
+
+
 def _make_functions(stack: Stack) -> None:
     with _patiently(stack.client, 60) as client:
         _patiently(client.session, 60)
@@ -101,7 +110,9 @@ def _befall(stack: Stack, load: Load, faults: Faults, count: int) -> None:
         load.allow(number / count)
         time.sleep(faults.pause())
         stack.look()
-        print(f"{number:4d}  {faults.one()}", flush=True)
+        began = time.monotonic()
+        name = faults.one()
+        print(f"{number:4d}  {name} ({time.monotonic() - began:.1f} s)", flush=True)
         stack.tend()
         stack.purge()
 
@@ -140,28 +151,40 @@ def campaign(options: Options, folder: Path) -> Outcome:
     marks = Marks(folder / "marks")
     history = History(folder / "history.jsonl")
     load = Load(stack, history, options.seed, marks.path, options.jobs)
-    recoveries = Recoveries(marks, load.since, stack.acked)
+    recoveries = Recoveries(marks, load.since, stack.acked, load.over)
     faults = make_faults(
-        stack, recoveries, load.probe, options.seed, only=options.only, longest=options.longest
+        stack,
+        recoveries,
+        load.probe,
+        options.seed,
+        only=options.only,
+        longest=options.longest,
+        first=options.first,
     )
     found: list[str] = []
     try:
-        stack.build_clock()
-        stack.prepare()
-        stack.tend()
-        _make_functions(stack)
+        with _told("servers started"):
+            stack.build_clock()
+            stack.prepare()
+        with _told("processes started"):
+            stack.tend()
+            _make_functions(stack)
         load.start()
         _befall(stack, load, faults, options.faults)
-        _finish(stack, load)
-        found += _settle(stack, load)
-        found += stack.stop()
+        with _told("all submitted"):
+            _finish(stack, load)
+        with _told("all ended"):
+            found += _settle(stack, load)
+        with _told("processes stopped"):
+            found += stack.stop()
         stack.running.clear()
-        verdict = judge(stack, load, stack.stored(), marks.all(), faults)
+        verdict = judge(load, stack.stored(), marks.all(), faults)
     finally:
-        found += stack.stop()
-        found += stack.left_over()
-        stack.end()
-        history.close()
+        with _told("all stopped"):
+            found += stack.stop()
+            found += stack.left_over()
+            stack.end()
+            history.close()
     verdict.other.extend([*found, *stack.statuses, *faults.findings, *recoveries.findings])
     for output in stack.outputs:
         said = output.read_text("utf-8", "replace")
@@ -174,6 +197,8 @@ def campaign(options: Options, folder: Path) -> Outcome:
         ("worker killed", recoveries.worker_kill),
         ("worker killed, deliveries acked before", recoveries.acked_kill),
         ("worker killed amid other faults", recoveries.troubled_kill),
+        ("worker frozen", recoveries.frozen),
+        ("worker cut off", recoveries.cut_off),
         ("broker back", recoveries.broker_back),
         ("answered while the database was away", recoveries.answers),
         ("backlog gone after the database's return", recoveries.backlog),
@@ -184,7 +209,8 @@ def campaign(options: Options, folder: Path) -> Outcome:
 
 def _all(samples: list[float]) -> str:
     most = sorted(samples)[-SAMPLES_MAX:]
-    return " ".join(f"{sample:.2f}" for sample in most) or "not measured"
+    told = " ".join(f"{sample:.2f}" for sample in most)
+    return f"{told} ({len(samples)} samples)" if samples else "not measured"
 
 
 def _options() -> tuple[Options, Path | None]:
@@ -197,9 +223,20 @@ def _options() -> tuple[Options, Path | None]:
         "--seed", type=int, default=int(given("CAMPAIGN_SEED") or 0), help="0: by the dice"
     )
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", default="", help="faults whose name has this text")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        help="faults whose name has one of these texts; repeatable",
+    )
+    parser.add_argument(
+        "--first",
+        action="append",
+        default=[],
+        help="a fault that comes before the dice; repeatable",
+    )
     parser.add_argument("--longest", type=float, default=1.0, help="factor on how long they last")
-    parser.add_argument("--keep", type=Path, help="folder that stays when something went wrong")
+    parser.add_argument("--keep", type=Path, help="where the files of the run go")
     found = parser.parse_args()
     keep: Path | None = found.keep
     seed = found.seed or random.SystemRandom().randrange(1, 1 << 31)
@@ -223,7 +260,7 @@ def main() -> int:
     try:
         outcome = campaign(options, folder)
         found = [finding for group in outcome.verdict for finding in group]
-        if found and keep:
+        if keep:
             shutil.copytree(folder, keep, ignore=_no_sockets)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,8 +7,9 @@ The last worker lives in a network namespace of its own where that is allowed.
 import asyncio
 import base64
 import contextlib
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from pymongo.errors import PyMongoError
 from dts_core import codec
 from dts_core.brokers.base import JOBS, RESULTS
 from dts_core.brokers.rabbitmq.permissions import user_of, worker_permissions
-from dts_core.clients import SyncAdminClient, submission
+from dts_core.clients import SyncAdminClient
 from dts_core.clients.endpoint import local_endpoint
 from dts_core.clock import SystemClock
 from dts_core.errors import StoreUnavailable
@@ -30,13 +31,23 @@ from dts_core.model import JobResult, JobResults
 from dts_core.settings import QueueNames, StoreSettings
 from dts_core.stores.fields import micros
 from dts_core.stores.mongodb import open_store
+from tests.support.asking import Answer, Ask, answers
 from tests.support.distributed import Distributed
 from tests.support.mongodb import MongoServer
+from tests.support.ports import free_port
 from tests.support.processes import Running
 from tests.support.proxy import Told, proxied
 from tests.support.rabbitmq import RabbitNode
+from tools.campaign_charges import Charge
 from tools.campaign_network import Network, is_possible
-from tools.campaign_stack import FINAL_STATES, Row, Stack, Stored, free_port, name_in
+from tools.campaign_stack import (
+    FINAL_STATES,
+    Row,
+    Stack,
+    Stored,
+    charge_in,
+    name_in,
+)
 
 VHOST: Final = "campaign"
 HOST: Final = "127.0.0.1"
@@ -52,7 +63,6 @@ NODE_LINES: Final = "consumer_timeout = 20000"
 ACK_AFTER_SECONDS: Final = "6"
 PASSING: Final = ("heartbeats", "logs", "requests")
 """Queues whose messages may outlive a campaign."""
-ASK_SECONDS: Final = 30.0
 PURGE_FROM: Final = 1_500
 """Finished jobs from which the oldest go: the stand-in for MongoDB reads all that match, whatever the limit."""
 PURGE_AGE: Final = timedelta(seconds=60)
@@ -75,9 +85,6 @@ class DistributedStack(Stack):
     control = ("server", *DAEMONS)
     open_max = 600
     calm_seconds = 20.0  # with the time that its connections take to be built anew
-    is_charging_exact = (
-        False  # who cannot be heard for a lease's length is charged, and is not to blame
-    )
 
     def __init__(self, folder: Path, workers: int) -> None:
         super().__init__(folder, workers)
@@ -90,6 +97,7 @@ class DistributedStack(Stack):
         """Proxies: `control`, `store`, and each worker's."""
         self.network: Network | None = None
         self._purged: dict[str, Row] = {}
+        self._purged_charges: list[Charge] = []
         self._proxies = contextlib.ExitStack()
         self._token = ""
         self._engine = _Engine(folder / "control", "", "")
@@ -123,11 +131,11 @@ class DistributedStack(Stack):
         return self.network is not None and name == self.workers[-1]
 
     def end(self) -> None:
-        """The servers, the proxies, the network."""
+        """The servers, without a word since nobody reads them again, the proxies, the network."""
         with contextlib.ExitStack() as ending:
             ending.callback(self._proxies.close)
-            ending.callback(self.mongo.stop)
-            ending.callback(self.node.stop)
+            ending.callback(self.mongo.stop, signal.SIGKILL)
+            ending.callback(self.node.stop, signal.SIGKILL)
             if self.network is not None:
                 ending.callback(self.network.remove)
 
@@ -161,18 +169,15 @@ class DistributedStack(Stack):
             self._token = local_endpoint(self._engine.data).token
         return SyncAdminClient(f"http://{HOST}:{self.port}", self._token)
 
-    def ask(self, name: str, marks: Path) -> int:
-        """Submit a quick job, once; the status of the answer, 599 when there was none."""
+    def ask(self, every: Sequence[Ask]) -> list[Answer]:
+        """Ask the server all of it at once, each request once and without a second try."""
         self.client().close()
-        try:
-            return httpx.post(
-                f"http://{HOST}:{self.port}/jobs",
-                json=submission("test/quick", args=[name, str(marks)]),
-                headers={"Authorization": f"Bearer {self._token}", "Idempotency-Key": name},
-                timeout=ASK_SECONDS,
-            ).status_code
-        except httpx.HTTPError:
-            return 599
+
+        async def all_of_it() -> list[Answer]:
+            async with httpx.AsyncClient(base_url=f"http://{HOST}:{self.port}") as http:
+                return await answers(http, every, self._token)
+
+        return asyncio.run(all_of_it())
 
     def unfinished(self, client: SyncAdminClient) -> dict[str, int]:
         """From the documents: the figures may be a little off until they are counted again."""
@@ -211,7 +216,7 @@ class DistributedStack(Stack):
             if jobs.count_documents({"finished": {"$ne": None}}) < PURGE_FROM:
                 return
             old = {"finished": {"$lt": int(before.timestamp() * 1_000_000), "$ne": None}}
-            going = {doc["_id"]: _row(doc) for doc in jobs.find(old)}
+            going = list(jobs.find(old))
 
         async def forget() -> None:
             settings = StoreSettings(
@@ -224,7 +229,10 @@ class DistributedStack(Stack):
                 await store.close()
 
         asyncio.run(forget())
-        self._purged |= going
+        # One that was not removed after all comes here again, with the same charges.
+        new = [doc for doc in going if doc["_id"] not in self._purged]
+        self._purged |= {doc["_id"]: _row(doc) for doc in new}
+        self._purged_charges += _charges(new)
 
     def stored(self) -> Stored:
         """Documents, and messages that are left."""
@@ -237,7 +245,8 @@ class DistributedStack(Stack):
             for queue in self.node.http("GET", f"/api/queues/{VHOST}")
             if queue.get("messages") and (wrong := self._wrongly_left(queue["name"], rows))
         ]
-        return Stored(rows, left, [])
+        kept = [doc for doc in documents if doc["_id"] not in self._purged]
+        return Stored(rows, left, [*self._purged_charges, *_charges(kept)])
 
     def _wrongly_left(self, queue: str, rows: dict[str, Row]) -> list[str]:
         """Messages that should not outlive a campaign; one of a job that is over is dropped when it is read."""
@@ -274,6 +283,13 @@ def wrongly_left(queue: str, message: dict[str, Any], rows: dict[str, Row]) -> s
 def _is_over(result: JobResult, rows: dict[str, Row]) -> bool:
     row = rows.get(result.id)
     return row is not None and (row.state in FINAL_STATES or row.epoch > result.epoch)
+
+
+def _charges(documents: Iterable[dict[str, Any]]) -> Iterator[Charge]:
+    for doc in documents:
+        for attempt in doc.get("attempts") or ():
+            if (charge := charge_in(doc["_id"], bytes(attempt))) is not None:
+                yield charge
 
 
 def _row(doc: dict[str, Any]) -> Row:

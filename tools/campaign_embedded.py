@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
-import msgspec
 
 from dts_core.clients import SyncAdminClient
 from dts_core.clients.endpoint import local_endpoint
+from tests.support.ports import free_port
 from tests.support.processes import Running, Up
+from tools.campaign_charges import Charge
 from tools.campaign_faults import Fault, Faults
-from tools.campaign_stack import Row, Stack, Stored, free_port, name_in
+from tools.campaign_stack import Row, Stack, Stored, charge_in, name_in
 
 DISK_BYTES: Final = 2 << 30
 
@@ -70,7 +71,7 @@ class EmbeddedStack(Stack):
         connection = apsw.Connection(str(self.data / "dts.db"), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             rows = _rows(connection)
-            return Stored(rows, list(_misfits(connection, rows)), list(_losses(connection)))
+            return Stored(rows, list(_misfits(connection, rows)), list(_charges(connection)))
         finally:
             connection.close()
 
@@ -116,11 +117,10 @@ def _misfits(connection: apsw.Connection, rows: dict[str, Row]) -> Iterator[str]
             yield f"{table} are left: {left}"
 
 
-def _losses(connection: apsw.Connection) -> Iterator[tuple[str, int, str]]:
+def _charges(connection: apsw.Connection) -> Iterator[Charge]:
     for job, doc in connection.execute("SELECT job, doc FROM attempts"):
-        attempt = msgspec.msgpack.decode(doc)
-        if attempt["outcome"] == "lose":
-            yield job, attempt["epoch"], attempt["worker"]
+        if (charge := charge_in(job, doc)) is not None:
+            yield charge
 
 
 class EmbeddedFaults(Faults):

@@ -1,6 +1,7 @@
 """The load of a campaign: jobs of five kinds, and the history of every operation on them."""
 
 import collections
+import enum
 import json
 import random
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dts_core.clients import SyncAdminClient, submission
-from dts_core.errors import DtsError
+from dts_core.errors import ApiError, DtsError
 from tools.campaign_stack import FINAL_STATES, Stack
 
 _MARK: Final = """
@@ -54,14 +55,38 @@ ENDS: Final = {
     "slow": {"done", "dead"},
     "long": {"done", "dead"},
     "fails": {"failed", "dead"},
-    "endless": {"cancelled", "dead", "failed"},
+    "endless": {"cancelled", "dead"},
 }
-"""How a job of each kind may end; an endless one fails when its process is killed before its cancel comes."""
+"""How a job of each kind may end, unless the process that runs it is killed."""
 BATCH_PAUSE_SECONDS: Final = 0.25
 BATCH_MAX: Final = 100
 TRICKLE_SECONDS: Final = 1.0
 """There is always something to start: a recovery is measured by it."""
 GIVE_UP_SECONDS: Final = 120.0
+
+
+ASYNCHRONOUS: Final = frozenset({"quick", "long"})
+"""Kinds that share a child with others; one alone in it is to blame when it dies."""
+RUN_SECONDS: Final = 5.0
+"""The longest an asynchronous job runs."""
+
+
+class Asked(enum.Enum):
+    """What is known of a submission that was not accepted."""
+
+    UNKNOWN = "unknown"
+    """No answer, or an error on the server's side: its jobs may be there."""
+    REFUSED = "refused"
+    """Its jobs must not be there."""
+
+    def after(self, status: int) -> "Asked":
+        """With one more answer; what may have happened once may have happened.
+
+        Args:
+            status: Of HTTP; 0 when there was no answer.
+        """
+        is_refusal = 400 <= status < 500
+        return self if is_refusal else Asked.UNKNOWN
 
 
 class History:
@@ -103,6 +128,8 @@ class Load:
         """id -> (kind, name)"""
         self.finals: dict[str, tuple[str, int, Any]] = {}
         """id -> (state, epoch, when it ended), as first seen"""
+        self.asked: dict[str, Asked] = {}
+        """Every name that was ever sent -> what is known of it as long as it is not accepted."""
         self.moved: list[str] = []
         self.findings: list[str] = []
         self.recovered = 0
@@ -172,7 +199,7 @@ class Load:
         key = f"probe-{self._probes}"
         try:
             with self._stack.client() as client:
-                ids = client.submit_many([self._job(*each) for each in names], key=key).ids
+                ids = self._send(client, names, key)
         except DtsError as error:
             self._history.note("probe", "unknown", key=key, code=error.code)
             return
@@ -188,6 +215,12 @@ class Load:
             names.add(name)
         return names
 
+    def over(self, names: set[str]) -> set[str]:
+        """Those of these jobs that have ended. Raises DtsError."""
+        ids = {job: name for job, (_, name) in list(self.accepted.items()) if name in names}
+        with self._stack.client() as client:
+            return {name for job, name in ids.items() if client.job(job).state in FINAL_STATES}
+
     def _keep(self, ids: Sequence[str], names: Sequence[tuple[str, str]]) -> None:
         now = time.monotonic()
         for found, (kind, name) in zip(ids, names, strict=True):
@@ -200,12 +233,11 @@ class Load:
         self, client: SyncAdminClient, names: Sequence[tuple[str, str]], key: str
     ) -> list[str]:
         """Submit until it is known how it ended; the ids, none when that takes too long."""
-        jobs = [self._job(kind, name) for kind, name in names]
         deadline = time.monotonic() + GIVE_UP_SECONDS
         is_first = True
         while time.monotonic() < deadline:
             try:
-                ids = client.submit_many(jobs, key=key).ids
+                ids = self._send(client, names, key)
             except DtsError as error:
                 self._history.note("submit", "unknown", key=key, code=error.code)
                 is_first = False
@@ -216,6 +248,20 @@ class Load:
             return ids
         self.findings.append(f"submission {key} was not answered within {GIVE_UP_SECONDS:g} s")
         return []
+
+    def _send(
+        self, client: SyncAdminClient, names: Sequence[tuple[str, str]], key: str
+    ) -> list[str]:
+        """Submit once, and remember what is known when there are no ids."""
+        # A stop in mid-air leaves it at that.
+        before = {name: self.asked.get(name, Asked.REFUSED) for _, name in names}
+        self.asked |= dict.fromkeys(before, Asked.UNKNOWN)
+        try:
+            return list(client.submit_many([self._job(*each) for each in names], key=key).ids)
+        except DtsError as error:
+            status = error.answer_status if isinstance(error, ApiError) else 0
+            self.asked |= {name: known.after(status) for name, known in before.items()}
+            raise
 
     def _job(self, kind: str, name: str) -> dict[str, Any]:
         args = [name, str(self._marks)]

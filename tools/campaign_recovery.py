@@ -66,6 +66,7 @@ class Recoveries:
         marks: What the jobs say.
         since: Names of the jobs that were accepted after a monotonic instant.
         acked: Of these jobs those whose deliveries may have been acked so many seconds ago, on the strength of claims.
+        over: Of these jobs those that have ended.
     """
 
     def __init__(
@@ -73,15 +74,21 @@ class Recoveries:
         marks: Marks,
         since: Callable[[float], set[str]],
         acked: Callable[[set[str], float], set[str]],
+        over: Callable[[set[str]], set[str]],
     ) -> None:
         self._since = since
         self._acked = acked
+        self._over = over
         self.worker_kill: list[float] = []
         """From the kill of a worker until the last of its running jobs runs elsewhere."""
         self.acked_kill: list[float] = []
         """The same for jobs whose deliveries may have been acked: nothing comes back, their leases have to end."""
         self.troubled_kill: list[float] = []
         """The same within a lease of another fault, while the control side still doubts what it hears."""
+        self.frozen: list[float] = []
+        """From the freeze of a worker until the last of its running jobs runs elsewhere."""
+        self.cut_off: list[float] = []
+        """The same of a worker whose network was cut."""
         self.broker_back: list[float] = []
         """From the broker's return until a job starts."""
         self.answers: list[float] = []
@@ -97,17 +104,7 @@ class Recoveries:
         running = self._wait_for_victims(worker)
         started = time.monotonic()
         yield
-        names = {mark.name for mark in running} - self._ended(before=time.monotonic())
-        again: dict[str, float] = {}
-        while set(again) < names and time.monotonic() < started + GIVE_UP_SECONDS:
-            time.sleep(LOOK_SECONDS)
-            for mark in self._marks.all():
-                if mark.name in names and mark.at > started and mark.word == "start":
-                    again.setdefault(mark.name, mark.at - started)
-        if set(again) < names:
-            self.findings.append(
-                f"{names - set(again)} did not run elsewhere within {GIVE_UP_SECONDS:g} s"
-            )
+        again = self._elsewhere(running, started)
         acked = self._acked(set(again), time.monotonic() - started)
         for kept, group in (
             (self.worker_kill, set(again) - acked),
@@ -116,6 +113,49 @@ class Recoveries:
             if group:
                 sample = max(again[name] for name in group)
                 (kept if is_calm else self.troubled_kill).append(sample)
+
+    @contextlib.contextmanager
+    def of_silent(self, worker: Running, kept: list[float], *, is_calm: bool) -> Iterator[None]:
+        """Measure the silence of a worker that begins in the block and lasts beyond it; otherwise as `of_worker`.
+
+        Args:
+            worker: Whose.
+            kept: Gets the sample.
+            is_calm: Whether nothing else is the matter.
+        """
+        running = self._wait_for_victims(worker)
+        started = time.monotonic()
+        yield
+        if (again := self._elsewhere(running, started)) and is_calm:
+            kept.append(max(again.values()))
+
+    def _elsewhere(self, running: Sequence[Mark], started: float) -> dict[str, float]:
+        """When these jobs started again, in seconds since `started`; waits for it.
+
+        One that ends in another process ran there all the time: a run that lost its claim left the later mark. One that
+        was lost too often does not run again.
+        """
+        before = self._ended(before=time.monotonic())
+        here = {mark.name: mark.pid for mark in running if mark.name not in before}
+        again: dict[str, float] = {}
+        asked = started
+        while here.keys() - again and time.monotonic() < started + GIVE_UP_SECONDS:
+            time.sleep(LOOK_SECONDS)
+            if time.monotonic() > asked + PROBE_SECONDS:
+                asked = time.monotonic()
+                with contextlib.suppress(DtsError):
+                    for name in self._over(here.keys() - again):
+                        del here[name]
+            for mark in self._marks.all():
+                if mark.at <= started or mark.name not in here:
+                    continue
+                if mark.word == "start":
+                    again.setdefault(mark.name, mark.at - started)
+                elif mark.name not in again and mark.pid != here[mark.name]:
+                    del here[mark.name]
+        if left := here.keys() - again:
+            self.findings.append(f"{set(left)} did not run elsewhere within {GIVE_UP_SECONDS:g} s")
+        return again
 
     def _ended(self, before: float) -> set[str]:
         return {mark.name for mark in self._marks.all() if mark.word == "end" and mark.at < before}
@@ -167,6 +207,7 @@ class Recoveries:
             starts = [mark.at for mark in self._marks.all()[-2000:] if mark.name in names]
             if starts:
                 self.broker_back.append(min(starts) - back)
+                print(f"      a job started {self.broker_back[-1]:.2f} s after it", flush=True)
                 return
             time.sleep(LOOK_SECONDS)
         self.findings.append(f"no job started within {GIVE_UP_SECONDS:g} s of the broker's return")

@@ -4,7 +4,6 @@ import contextlib
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from dts_core.clients import SyncAdminClient
 from dts_core.errors import DtsError
 from dts_core.states import FINAL
 from tests.support.processes import Running
+from tools.campaign_charges import Charge
 
 STOP_SECONDS: Final = 40.0
 FINAL_STATES: Final = frozenset(state.value for state in FINAL)
@@ -46,8 +46,7 @@ class Stored(NamedTuple):
     rows: dict[str, Row]
     left: list[str]
     """Messages and dead letters that nobody took, and figures that do not fit the rows."""
-    losses: list[tuple[str, int, str]]
-    """(job, epoch, worker) of each loss that was charged."""
+    charges: list[Charge]
 
 
 class Stack:
@@ -62,8 +61,6 @@ class Stack:
     """Most jobs that the load keeps unfinished."""
     calm_seconds = 11.0
     """So long after a fault of its own, the control side gives every worker a whole lease to be heard again."""
-    is_charging_exact = True
-    """Whether a worker that nobody hurt is never charged with a loss here."""
 
     def __init__(self, folder: Path, workers: int) -> None:
         self.folder = folder
@@ -223,11 +220,12 @@ def name_in(fixed: bytes) -> str:
     return str(json.loads(args)[0])
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def charge_in(job: str, attempt: bytes) -> Charge | None:
+    """The loss that an attempt tells of, in what the stores pack of it; None when it ended otherwise."""
+    told = msgspec.msgpack.decode(attempt)
+    if told["outcome"] != "lose":
+        return None
+    return Charge(job, told["epoch"], told["worker"], told["ended_at"].timestamp())
 
 
 def lives(process: psutil.Process) -> bool:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes requirements/runtime.txt, dev.txt, bench.txt and services.txt: every package of the set, pinned with the
+# Writes requirements/runtime.txt, dev.txt, bench.txt, sshbench.txt, fuzz.txt and services.txt: every package of the set, pinned with the
 # hashes of all its files, valid for each supported Python and platform. What is already pinned
 # stays; with UPGRADE=1 everything moves to the newest version that pyproject.toml allows.
 set -euo pipefail
@@ -30,9 +30,11 @@ both='pyproject.toml and requirements/build.in'
 compile runtime "$both" pyproject.toml requirements/build.in
 compile dev "$both" --group pyproject.toml:dev -c requirements/runtime.txt pyproject.toml requirements/build.in
 compile bench requirements/bench.in -c requirements/runtime.txt requirements/bench.in
+compile sshbench requirements/sshbench.in -c requirements/runtime.txt requirements/sshbench.in
+compile fuzz requirements/fuzz.in -c requirements/runtime.txt requirements/fuzz.in
 compile services requirements/services.in requirements/services.in
 
-if grep -nE '://|^-' requirements/{runtime,dev,bench,services}.txt; then
+if grep -nE '://|^-' requirements/{runtime,dev,bench,sshbench,fuzz,services}.txt; then
     echo "lock: the lines above name an address or an option; a pinned set holds neither" >&2
     exit 1
 fi

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Brings .venv up to one of the two pinned sets: `tools/setup.sh runtime` or `tools/setup.sh dev`.
-# Two more sets have environments of their own, without dts: `services` (.venv-services, servers that
-# tests start) and `bench` (.venv-bench, the peers of the benchmarks).
+# Four more sets have environments of their own, without dts: `services` (.venv-services, servers that
+# tests start), `bench` and `sshbench` (.venv-bench and .venv-sshbench, the peers of the benchmarks) and
+# `fuzz` (.venv-fuzz, schemathesis).
 # Does nothing when what is installed already matches; prints only when it installs or must stop.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-wanted=${1:?usage: tools/setup.sh runtime|dev|services|bench}
+wanted=${1:?usage: tools/setup.sh runtime|dev|services|bench|sshbench|fuzz}
 venv=.venv
-case $wanted in services | bench) venv=.venv-$wanted ;; esac
+case $wanted in services | bench | sshbench | fuzz) venv=.venv-$wanted ;; esac
 
 die() { echo "dts: $*" >&2; exit 1; }
 

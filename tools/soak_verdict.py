@@ -23,7 +23,7 @@ class Sample(msgspec.Struct, frozen=True):
     part: str
     minutes: float
     rss: int
-    pss: int
+    anonymous: int
     descriptors: int
 
 
@@ -32,7 +32,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     part: str
     what: str
-    """rss | pss | files"""
+    """rss | anonymous | files"""
     first: float
     middle: float
     last: float
@@ -56,7 +56,7 @@ def judge(samples: Sequence[Sample]) -> list[Verdict]:
         own = [sample for sample in samples if sample.part == part]
         for what, points in (
             ("rss", [(each.minutes, each.rss / MIB) for each in own]),
-            ("pss", [(each.minutes, each.pss / MIB) for each in own]),
+            ("anonymous", [(each.minutes, each.anonymous / MIB) for each in own]),
             ("files", [(each.minutes, float(each.descriptors)) for each in own]),
         ):
             verdicts.append(_verdict(part, what, points))

@@ -41,6 +41,9 @@ class Ours:
         await self._client.namespaces.add("bench", description="")
         for name, source in JOBS.items():
             await self._client.functions.add(f"bench/{name}", source)
+        # Once in the life of a queue its first message waits until RabbitMQ would find the queue again after a crash.
+        first = await self._client.submit("bench/noop")
+        await self._client.cancel(first.id)
 
     async def start_worker(self) -> None:
         await self._stack.start_worker()

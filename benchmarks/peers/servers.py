@@ -14,7 +14,8 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 
 from benchmarks.processes import Family
-from tests.support.rabbitmq import RabbitNode, free_ports, private_node
+from tests.support.ports import free_ports
+from tests.support.rabbitmq import RabbitNode, private_node
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel

@@ -16,11 +16,17 @@ from dts_core.api import (
     function_routes,
     health_routes,
     jobs_routes,
+    mail_routes,
+    operation_routes,
     queue_routes,
     session_routes,
+    signing_routes,
+    ssh_routes,
+    token_routes,
+    vhost_routes,
     watch_routes,
 )
-from dts_core.api.context import SERVICES, finish_headers
+from dts_core.api.context import SERVICES, finish_headers, in_time
 from dts_core.api.decoding import decode_body, decode_query
 from dts_core.api.endpoint import JSON, PERMISSION, Call, Endpoint, NoQuery, Permission, Routes
 from dts_core.api.errors import EXCEPTION_HANDLERS
@@ -38,9 +44,15 @@ def endpoints() -> list[Endpoint]:
     schema = Routes()
     found = [
         *session_routes.routes.endpoints,
+        *token_routes.routes.endpoints,
         *jobs_routes.routes.endpoints,
         *function_routes.routes.endpoints,
+        *signing_routes.routes.endpoints,
         *admin_routes.routes.endpoints,
+        *vhost_routes.routes.endpoints,
+        *ssh_routes.routes.endpoints,
+        *mail_routes.routes.endpoints,
+        *operation_routes.routes.endpoints,
         *watch_routes.routes.endpoints,
         *queue_routes.routes.endpoints,
         *health_routes.routes.endpoints,
@@ -69,8 +81,9 @@ def create_app(
     Raises:
         ValueError: A route declares no permission.
     """
+    found = endpoints()
     app = Litestar(
-        route_handlers=[*(_handler(each) for each in endpoints()), *more],
+        route_handlers=[*_options(found), *(_handler(each) for each in found), *more],
         guards=[authorize],
         before_send=[finish_headers],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -94,15 +107,42 @@ def check_permissions(app: Litestar) -> None:
         handlers = route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
         for handler in handlers:
             methods: set[str] = getattr(handler, "http_methods", set())
-            if methods != {"OPTIONS"} and not isinstance(handler.opt.get(PERMISSION), Permission):
+            by_framework = methods == {"OPTIONS"} and PERMISSION not in handler.opt
+            if not by_framework and not isinstance(handler.opt.get(PERMISSION), Permission):
                 raise ValueError(f"route {route.path} declares no permission")
+
+
+def _options(found: Sequence[Endpoint]) -> list[HTTPRouteHandler]:
+    """OPTIONS of each path: the framework's own names only the methods of the path's first route."""
+    methods: dict[str, set[str]] = {}
+    for each in found:
+        methods.setdefault(each.path, {"OPTIONS"}).add(each.method)
+    return [_option(path, ", ".join(sorted(known))) for path, known in methods.items()]
+
+
+def _option(path: str, allow: str) -> HTTPRouteHandler:
+    async def options() -> ASGIResponse:
+        return ASGIResponse(status_code=204, headers={"Allow": allow})
+
+    return HTTPRouteHandler(
+        _framework_path(path),
+        http_method="OPTIONS",
+        status_code=200,
+        opt={PERMISSION: Permission.READ},
+    )(options)
+
+
+def _framework_path(path: str) -> str:
+    return _PART.sub(r"{\1:str}", path)
 
 
 def _handler(endpoint: Endpoint) -> HTTPRouteHandler:
     """The endpoint as the framework takes it: decode, call, encode once."""
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
-        answer = await endpoint.handler(await _call(endpoint, request))
+        call = await _call(endpoint, request)
+        with in_time(request.scope):
+            answer = await endpoint.handler(call)
         if isinstance(answer, ASGIResponse):
             return answer
         body = b"" if answer is None else _encoder.encode(answer)
@@ -110,7 +150,7 @@ def _handler(endpoint: Endpoint) -> HTTPRouteHandler:
 
     handle.__name__ = endpoint.name
     return HTTPRouteHandler(
-        _PART.sub(r"{\1:str}", endpoint.path),
+        _framework_path(endpoint.path),
         http_method=endpoint.method,  # type: ignore[arg-type]
         status_code=200,  # of the framework's own making; the answer carries the endpoint's
         opt={PERMISSION: endpoint.permission},

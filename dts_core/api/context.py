@@ -1,16 +1,24 @@
 """What belongs to one request besides its content: its id, its source, and the headers that every answer carries."""
 
+import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from litestar.connection import ASGIConnection
 from litestar.types import Message, Scope
 
+from dts_core.deadline import answer_within
 from dts_core.names import new_id
 from dts_core.services.container import Services
 
 SERVICES: Final = "services"
 """Key of the services in the application's state."""
+ANSWER_SECONDS: Final = 4.5
+"""What store and broker may take of the 5 s in which a request is answered, all their answers together."""
+_LEFT: Final = "answer_seconds"
+"""Key of what is left of it in the request's state."""
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -36,6 +44,23 @@ def request_id(scope: Scope) -> str:
         found = given.decode() if _REQUEST_ID.fullmatch(given) else new_id()
         state["request_id"] = found
     return str(found)
+
+
+@contextmanager
+def in_time(scope: Scope) -> Iterator[None]:
+    """Have everything inside answer in what is left of the request's time.
+
+    What waits for the client, to send its body or to read a stream, stands outside and counts for nothing.
+    """
+    state: dict[str, Any] = scope["state"]
+    left = state.get(_LEFT, ANSWER_SECONDS)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        with answer_within(left):
+            yield
+    finally:
+        state[_LEFT] = left - (loop.time() - began)
 
 
 def source_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:

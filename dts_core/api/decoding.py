@@ -1,14 +1,16 @@
 """Requests to values: JSON bodies and query strings, with errors that say where."""
 
 import re
+from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, get_args
 
 import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException
 
 from dts_core.errors import CodecError, InvalidInput
+from dts_core.services.mistakes import without_value
 from dts_core.text import clean
 
 T = TypeVar("T")
@@ -62,15 +64,37 @@ def decode_query(request: Request[Any, Any, Any], kind: type[T]) -> T:
         InvalidInput: An unknown parameter, or one of another type; `fields` names it.
     """
     given = dict(request.query_params)
+    for name in _instants(cast("Any", kind)) & given.keys():
+        _check_instant(name, given[name])
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         raise invalid("the query does not fit", str(error)) from error
 
 
+@lru_cache(maxsize=64)
+def _instants(kind: Any) -> frozenset[str]:
+    """Parameters that are points in time."""
+    return frozenset(
+        each.encode_name for each in msgspec.structs.fields(kind) if _holds_instant(each.type)
+    )
+
+
+def _holds_instant(kind: Any) -> bool:
+    return kind is datetime or any(map(_holds_instant, get_args(kind)))
+
+
+def _check_instant(name: str, text: str) -> None:
+    """Let pass an instant as text: converted freely, a number would count as seconds since 1970."""
+    try:
+        msgspec.convert(text, datetime)
+    except msgspec.ValidationError as error:
+        raise invalid("the query does not fit", f"{error} - at `$.{name}`") from error
+
+
 def invalid(what: str, told: str) -> InvalidInput:
     """An InvalidInput from what msgspec says, its place as the field."""
-    match = _AT.fullmatch(told)
+    match = _AT.fullmatch(without_value(told))
     why, path = (match["why"], match["path"] or "") if match else (told, "")
     named = _UNKNOWN.fullmatch(why) or _MISSING.fullmatch(why)
     if named:

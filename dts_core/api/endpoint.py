@@ -1,6 +1,6 @@
 """One route, described in full: its path, its permission, what it takes and what it answers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -15,6 +15,7 @@ B = TypeVar("B")
 PERMISSION: Final = "permission"
 """Key of a route's permission in Litestar's `opt`."""
 JSON: Final = "application/json"
+EVENTS: Final = "text/event-stream"
 Position = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 """A position in the store, as a query parameter."""
 
@@ -61,10 +62,16 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     handler: Callable[[Call[Any, Any]], Awaitable[Any]]
     query: Any = NoQuery
     body: Any = None
+    shown_body: Any = None
+    """What the description of the interface says that goes in, where the handler checks it field by field."""
     answer: Any = None
     status: int = 200
     raw_body: bool = False
+    body_required: bool = True
+    """Whether a request without any body is refused."""
     media_type: str = JSON
+    also: Mapping[int, Any] = {}
+    """Further statuses that are no refusals, each with what it answers as JSON."""
 
     @property
     def name(self) -> str:
@@ -91,10 +98,13 @@ class Routes:
         *,
         query: Any = NoQuery,
         body: Any = None,
+        shown_body: Any = None,
         answer: Any = None,
         status: int = 200,
         raw_body: bool = False,
+        body_required: bool = True,
         media_type: str = JSON,
+        also: Mapping[int, Any] | None = None,
     ) -> Callable[[Callable[[Call[Q, B]], Awaitable[Any]]], Callable[[Call[Q, B]], Awaitable[Any]]]:
         """Register the decorated coroutine function as an endpoint."""
 
@@ -109,10 +119,13 @@ class Routes:
                     handler=handler,
                     query=query,
                     body=body,
+                    shown_body=shown_body,
                     answer=answer,
                     status=status,
                     raw_body=raw_body,
+                    body_required=body_required,
                     media_type=media_type,
+                    also=also or {},
                 )
             )
             return handler

@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from dts_core.api.context import request_id
-from dts_core.errors import DtsError, InvalidInput, Throttled
+from dts_core.errors import Conflict, DtsError, InvalidInput, Throttled
 from dts_core.text import clean, one_line
 from dts_core.views import Problem
 
@@ -68,6 +68,7 @@ def refuse(request: Request[Any, Any, Any], error: DtsError) -> Response[bytes]:
         code=error.code,
         advice=clean(error.advice, 1000),
         fields={clean(name, 120): clean(why, 500) for name, why in fields.items()},
+        **(error.told if isinstance(error, Conflict) else {}),
     )
     return _answer(request, problem, headers)
 

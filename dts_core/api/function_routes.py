@@ -1,26 +1,18 @@
 """Routes of functions."""
 
-from typing import Annotated, Any, Literal
+import hashlib
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
+from dts_core.api.decoding import idempotency_key
 from dts_core.api.endpoint import Call, NoQuery, Permission, Routes
-from dts_core.views import FunctionPage, FunctionView, IdPage, SourceView, Written
+from dts_core.api.resource_routes import Mount, mount
+from dts_core.services.functions import FUNCTIONS
+from dts_core.views import DeployRequest, FunctionOutcomes, JobView, SourceView, job_view
 
 routes = Routes()
-Fields = dict[str, Any]
 ONE = "/admin/functions/{namespace}/{name}"
-
-
-class FunctionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Filters of the list; `fields=_id` answers with ids only."""
-
-    fields: Literal["", "_id"] = ""
-    namespace: str = ""
-    prefix: str = ""
-    cursor: str = ""
-    limit: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
 class VersionQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,46 +21,24 @@ class VersionQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: str = ""
 
 
-class RevisionQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The revision that is meant; 0 is whatever there is."""
-
-    revision: Annotated[int, Meta(ge=0)] = 0
-
-
 def _function(call: Call[Any, Any]) -> str:
     return f"{call.path('namespace')}/{call.path('name')}"
 
 
-@routes.add(
-    "GET",
-    "/admin/functions",
-    Permission.READ,
-    query=FunctionsQuery,
-    answer=(FunctionPage, IdPage),
+mount(
+    routes,
+    Mount(
+        collection=FUNCTIONS,
+        service=lambda call: call.services.functions,
+        parts=("namespace", "name"),
+        read=Permission.READ,
+        write=Permission.SUBMIT,
+        more=(("namespace", str, ""),),
+        prefix=lambda query: (
+            f"{query.namespace}/{query.prefix}" if query.namespace else str(query.prefix)
+        ),
+    ),
 )
-async def list_functions(call: Call[FunctionsQuery, None]) -> FunctionPage | IdPage:
-    """One page of functions by id."""
-    functions, asked = call.services.functions, call.query
-    read = functions.ids if asked.fields else functions.page
-    return await read(
-        call.caller,
-        namespace=asked.namespace,
-        prefix=asked.prefix,
-        cursor=asked.cursor,
-        limit=asked.limit,
-    )
-
-
-@routes.add("POST", "/admin/functions", Permission.SUBMIT, body=Fields, answer=Written, status=201)
-async def create_function(call: Call[NoQuery, Fields]) -> Written:
-    """Create a function from `_id`, `source` and `note`; for administrators of its namespace."""
-    return await call.services.functions.create(call.caller, call.body)
-
-
-@routes.add("GET", ONE, Permission.READ, answer=FunctionView)
-async def get_function(call: Call[NoQuery, None]) -> FunctionView:
-    """One function with its versions."""
-    return await call.services.functions.get(call.caller, _function(call))
 
 
 @routes.add("GET", f"{ONE}/source", Permission.READ, query=VersionQuery, answer=SourceView)
@@ -79,15 +49,26 @@ async def get_source(call: Call[VersionQuery, None]) -> SourceView:
     )
 
 
-@routes.add("PATCH", ONE, Permission.SUBMIT, body=Fields, answer=Written)
-async def update_function(call: Call[NoQuery, Fields]) -> Written:
-    """Add a version (`source`, `note`) or choose the `default`; `revision` is required."""
-    return await call.services.functions.update(call.caller, _function(call), call.body)
+@routes.add("GET", f"{ONE}/outcomes", Permission.READ, answer=FunctionOutcomes)
+async def get_outcomes(call: Call[NoQuery, None]) -> FunctionOutcomes:
+    """What became of a function's newest jobs, by the version that they run."""
+    return await call.services.functions.outcomes(call.caller, _function(call))
 
 
-@routes.add("DELETE", ONE, Permission.SUBMIT, query=RevisionQuery, answer=Written)
-async def delete_function(call: Call[RevisionQuery, None]) -> Written:
-    """Remove a function; its jobs stay."""
-    return await call.services.functions.delete(
-        call.caller, _function(call), revision=call.query.revision
+@routes.add(
+    "POST", f"{ONE}/deploy", Permission.SUBMIT, body=DeployRequest, answer=JobView, status=201
+)
+async def deploy_function(call: Call[NoQuery, DeployRequest]) -> JobView:
+    """Have a version ready on every live worker, or on some hosts, by a job whose result says where it is.
+
+    The header Idempotency-Key makes it safe to send the same request again.
+    """
+    asked = f"{_function(call)}\0".encode() + msgspec.json.encode(call.body)
+    job = await call.services.deploys.start(
+        call.caller,
+        _function(call),
+        call.body,
+        key=idempotency_key(call.request),
+        digest=hashlib.sha256(asked).digest(),
     )
+    return job_view(job)

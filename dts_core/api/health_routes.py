@@ -22,7 +22,7 @@ async def get_live(call: Call[NoQuery, None]) -> Health:
     return Health(status="up")
 
 
-@routes.add("GET", "/health/ready", Permission.PUBLIC, answer=Health)
+@routes.add("GET", "/health/ready", Permission.PUBLIC, answer=Health, also={503: Health})
 async def get_ready(call: Call[NoQuery, None]) -> ASGIResponse:
     """Whether the store and the broker answer too; 503 when one does not."""
     told = await call.services.status.probe()
@@ -37,5 +37,5 @@ async def get_ready(call: Call[NoQuery, None]) -> ASGIResponse:
 
 @routes.add("GET", "/metrics", Permission.READ, media_type=TEXT)
 async def get_metrics(call: Call[NoQuery, None]) -> ASGIResponse:
-    """Figures in the text format of Prometheus."""
-    return ASGIResponse(body=await collect(call.services), media_type=TEXT)
+    """Figures over all namespaces in the format of Prometheus, for administrators and their tokens of any scope."""
+    return ASGIResponse(body=await collect(call.services, call.caller), media_type=TEXT)

@@ -1,6 +1,7 @@
 """Routes of jobs."""
 
 import hashlib
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -9,8 +10,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from dts_core.api.decoding import decode_body, decode_json, idempotency_key
 from dts_core.api.endpoint import Call, NoQuery, Permission, Routes
-from dts_core.errors import InvalidInput, TooLarge
+from dts_core.errors import InvalidInput, StoreUnavailable, TooLarge
 from dts_core.model import ARGS_MAX, JobCounts, JobQuery
+from dts_core.names import FUNCTION_PATTERN
+from dts_core.services.submission import BOUNDS
 from dts_core.states import JobState
 from dts_core.text import clean
 from dts_core.views import (
@@ -24,6 +27,8 @@ from dts_core.views import (
     job_view,
 )
 
+_STATE_NAMES: Final = "|".join(state.value for state in JobState)
+_STATES_PATTERN: Final = f"^,*(({_STATE_NAMES})(,+({_STATE_NAMES}))*)?,*$"
 SINGLE_MAX: Final = ARGS_MAX + (64 << 10)
 """Largest body of a single submission: its arguments and the rest."""
 Wait = Annotated[float, Meta(ge=0, le=60)]
@@ -40,7 +45,7 @@ class WaitQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class JobsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Filters of the list; `state` may name several, with commas."""
 
-    state: str = ""
+    state: Annotated[str, Meta(extra_json_schema={"pattern": _STATES_PATTERN})] = ""
     function: str = ""
     namespace: str = ""
     host: str = ""
@@ -57,6 +62,27 @@ class SubmitBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Several submissions, all accepted or none."""
 
     jobs: Annotated[list[SubmitRequest], Meta(min_length=1, max_length=1000)]
+
+
+def _described(each: msgspec.structs.FieldInfo) -> tuple[str, Any, Any]:
+    kind = each.type
+    if each.name in BOUNDS:
+        least, most = BOUNDS[each.name]
+        kind = Annotated[kind, Meta(ge=least, le=most)]
+    elif each.name == "function":
+        kind = Annotated[kind, Meta(pattern=f"^{FUNCTION_PATTERN}$")]
+    default = msgspec.field() if each.required else each.default
+    return each.name, kind, default
+
+
+SubmitShape: Final = msgspec.defstruct(
+    "SubmitRequest",
+    [_described(each) for each in msgspec.structs.fields(SubmitRequest)],
+    kw_only=True,
+    forbid_unknown_fields=True,
+    namespace={"__doc__": SubmitRequest.__doc__},
+)
+"""A submission with its bounds, for the description of the interface; the service checks them together."""
 
 
 class BatchShape(msgspec.Struct, frozen=True):
@@ -86,7 +112,7 @@ class _Shape(msgspec.Struct):
     "/jobs",
     Permission.SUBMIT,
     query=WaitQuery,
-    body=(SubmitRequest, BatchShape),
+    body=(SubmitShape, BatchShape),
     answer=(JobView, Accepted),
     status=201,
     raw_body=True,
@@ -108,7 +134,8 @@ async def submit_jobs(call: Call[WaitQuery, bytes]) -> JobView | Accepted:
         )
     job = await jobs.submit(call.caller, decode_json(body, SubmitRequest), key=key, digest=digest)
     if call.query.wait:
-        job = await jobs.get(call.caller, job.id, wait_seconds=call.query.wait)
+        with suppress(StoreUnavailable):  # it is accepted, however the wait for it ends
+            job = await jobs.get(call.caller, job.id, wait_seconds=call.query.wait)
     return job_view(job)
 
 
@@ -136,7 +163,7 @@ async def list_jobs(call: Call[JobsQuery, None]) -> JobPage:
 @routes.add("GET", "/jobs/counts", Permission.READ, answer=JobCounts)
 async def count_jobs(call: Call[NoQuery, None]) -> JobCounts:
     """Jobs by state, and what ended lately."""
-    return await call.services.jobs.counts()
+    return await call.services.jobs.counts(call.caller)
 
 
 @routes.add("GET", "/jobs/{id}", Permission.READ, query=WaitQuery, answer=JobView)
@@ -173,6 +200,7 @@ async def cancel_job(call: Call[NoQuery, None]) -> CancelItem:
     answer=JobView,
     status=201,
     raw_body=True,
+    body_required=False,
 )
 async def run_again(call: Call[NoQuery, bytes]) -> JobView:
     """Run a job again; without a body with the same version of its function. Takes an Idempotency-Key too."""

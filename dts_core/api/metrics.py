@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from dts_core import __version__
+from dts_core.errors import BrokerUnavailable
+from dts_core.model import QueueStats
+from dts_core.services.access import Caller, check_totals
 from dts_core.services.container import Services
 
 TEXT: Final = "text/plain; version=0.0.4"
@@ -25,17 +28,30 @@ HELP: Final[Mapping[str, str]] = {
     "dts_loop_lag_seconds": "How late the event loop was last time.",
     "dts_refused_total": "Refused attempts.",
     "dts_results_refused_total": "Results that came too late or from the wrong hand.",
+    "dts_gateway_forbidden_total": "What workers launched over SSH tried and may not do.",
 }
 
+COUNTED: Final = (
+    "dts_jobs_submitted_total",
+    "dts_results_refused_total",
+    "dts_gateway_forbidden_total",
+)
+"""Counters that are told from the start."""
 
-async def collect(services: Services) -> bytes:
-    """All figures of this process and of the store and broker it uses."""
+
+async def collect(services: Services, caller: Caller) -> bytes:
+    """All figures of this process and of the store and broker it uses.
+
+    Raises:
+        Forbidden: The caller does not see every namespace.
+    """
+    check_totals(caller)
     families: list[tuple[str, str, str, list[Sample]]] = []
 
     def add(name: str, kind: str, help_text: str, samples: Iterable[Sample]) -> None:
         families.append((name, kind, help_text, list(samples)))
 
-    counts = await services.jobs.counts()
+    counts = await services.jobs.counts(caller)
     add("dts_info", "gauge", "The version that runs.", [({"version": __version__}, 1)])
     add(
         "dts_jobs",
@@ -43,7 +59,9 @@ async def collect(services: Services) -> bytes:
         "Jobs by state.",
         [({"state": state}, number) for state, number in sorted(counts.states.items())],
     )
-    queues = await services.broker.stats()
+    queues = await _queues(services)
+    up: list[Sample] = [({}, float(queues is not None))]
+    add("dts_broker_up", "gauge", "Whether the broker answers; without it no queues are told.", up)
     for field, kind, text in (
         ("ready", "gauge", "Messages that wait."),
         ("unacked", "gauge", "Messages handed out and not acked."),
@@ -54,7 +72,12 @@ async def collect(services: Services) -> bytes:
         ("dead", "gauge", "Dead letters kept."),
     ):
         name = f"dts_queue_{field}" + ("_total" if kind == "counter" else "")
-        add(name, kind, text, [({"queue": each.name}, getattr(each, field)) for each in queues])
+        add(
+            name,
+            kind,
+            text,
+            [({"queue": each.name}, getattr(each, field)) for each in queues or ()],
+        )
     cache = services.jobs.cache
     add("dts_job_cache_entries", "gauge", "Jobs in memory.", [({}, len(cache))])
     add("dts_job_cache_bytes", "gauge", "Bytes of the jobs in memory.", [({}, cache.bytes)])
@@ -74,6 +97,14 @@ async def collect(services: Services) -> bytes:
     return render(families)
 
 
+async def _queues(services: Services) -> list[QueueStats] | None:
+    """None: the broker is away, and everything else is told all the same."""
+    try:
+        return await services.queues.stats()
+    except BrokerUnavailable:
+        return None
+
+
 def render(families: Iterable[tuple[str, str, str, list[Sample]]]) -> bytes:
     """(name, kind, help, samples) as text."""
     lines = []
@@ -91,8 +122,7 @@ def _escaped(text: str) -> str:
 
 def _counted(services: Services) -> dict[str, tuple[str, list[Sample]]]:
     found: dict[str, tuple[str, list[Sample]]] = {
-        name: ("counter", [({}, 0.0)])
-        for name in ("dts_jobs_submitted_total", "dts_results_refused_total")
+        name: ("counter", [({}, 0.0)]) for name in COUNTED
     }
     seen: set[str] = set()
     for name, labels, value in services.counters:

@@ -5,7 +5,7 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from dts_core.api.context import request_id, services_of, source_of
+from dts_core.api.context import in_time, request_id, services_of, source_of
 from dts_core.api.endpoint import PERMISSION, Permission
 from dts_core.errors import Forbidden, Unauthenticated
 from dts_core.services.access import Caller, Role
@@ -33,6 +33,11 @@ async def authorize(
     if permission is Permission.PUBLIC:
         connection.scope["user"] = NOBODY
         return
+    with in_time(connection.scope):
+        await _admit(connection, permission)
+
+
+async def _admit(connection: ASGIConnection[Any, Any, Any, Any], permission: Permission) -> None:
     services = services_of(connection.scope)
     caller = await services.sessions.authenticate(
         bearer_token(connection),

@@ -8,6 +8,7 @@ from typing import Final
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
+from dts_core.api.endpoint import EVENTS
 from dts_core.errors import DtsError, Unauthenticated
 from dts_core.services.access import Caller
 from dts_core.services.stream import StreamHub
@@ -29,7 +30,7 @@ class EventStream(ASGIResponse):
     _should_set_content_length = False
 
     def __init__(self, hub: StreamHub, subscriber: Subscriber, still: Still) -> None:
-        super().__init__(media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        super().__init__(media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
         self._hub = hub
         self._subscriber = subscriber
         self._still = still

@@ -6,7 +6,7 @@ import msgspec
 from litestar.response.base import ASGIResponse
 from msgspec import Meta
 
-from dts_core.api.endpoint import Call, NoQuery, Permission, Position, Routes
+from dts_core.api.endpoint import EVENTS, Call, NoQuery, Permission, Position, Routes
 from dts_core.api.security import bearer_token
 from dts_core.api.sse import EventStream
 from dts_core.errors import InvalidInput
@@ -25,6 +25,8 @@ from dts_core.views import (
 )
 
 TEXT_MAX: Final = 200
+_TOPIC_NAMES: Final = "|".join(sorted(TOPICS))
+_TOPICS_PATTERN: Final = f"^,*({_TOPIC_NAMES})(,+({_TOPIC_NAMES}))*,*$"
 Text = Annotated[str, Meta(max_length=TEXT_MAX)]
 routes = Routes()
 
@@ -60,7 +62,9 @@ class LogsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class FollowQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Topics, with commas, and filters."""
 
-    topics: str = "jobs,hosts,alarms"
+    topics: Annotated[str, Meta(extra_json_schema={"pattern": _TOPICS_PATTERN})] = (
+        "jobs,hosts,alarms"
+    )
     job: str = ""
     function: str = ""
     host: str = ""
@@ -130,7 +134,7 @@ async def get_status(call: Call[NoQuery, None]) -> StatusView:
     return await call.services.status.view(call.caller)
 
 
-@routes.add("GET", "/stream", Permission.READ, query=FollowQuery, media_type="text/event-stream")
+@routes.add("GET", "/stream", Permission.READ, query=FollowQuery, media_type=EVENTS)
 async def follow(call: Call[FollowQuery, None]) -> ASGIResponse:
     """Server-sent events: what changes, as it changes; the header Last-Event-ID resumes.
 

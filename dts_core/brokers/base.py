@@ -16,6 +16,8 @@ from dts_core.model import QueueStats
 
 CONTROL: Final = "control"
 """Fanout: cancel, reload, drain; to every worker."""
+HOLDERS: Final = "Holders"
+"""Type of the message on `control` that calls for the holders of jobs."""
 EVENTS: Final = "events"
 """Fanout: what changed; to every server."""
 JOBS: Final = "jobs."
@@ -251,9 +253,14 @@ class ClaimRequest(msgspec.Struct, frozen=True, array_like=True):
     host: str
     worker: str
     redelivered: bool = False
-    """Its former delivery is known to be over, so a live lease does not count."""
+    """Its former delivery is known to be over, so a live lease counts no longer, save as `epoch` and `lease` say."""
     epoch: int = 0
     """Epoch of that former delivery, when known: a live lease of another epoch still counts. 0: unknown."""
+    lease: int = 0
+    """With epoch 0: the `lease` of the answer that it was given before. 0: asked for the first time."""
+    returned: bool = False
+    """That delivery was given back, and the store may not have been told: should its claim stand, it ends uncharged.
+    Only the broker's own process says so."""
 
 
 class ClaimAnswer(msgspec.Struct, frozen=True, array_like=True):
@@ -263,6 +270,9 @@ class ClaimAnswer(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0
     attempt: int = 0
     retry_after_seconds: float = 0.0
+    lease: int = 0
+    """When a redelivery is held by a claim whose holder may be gone: which claim it is, and when its lease ends, in a
+    number. Asked with it once more, the claim is over if nobody has renewed it meanwhile."""
 
 
 class ClaimDesk(Protocol):

@@ -249,11 +249,19 @@ class SetPaused(Frame, tag=28):
     on: bool
 
 
+class Gone(Frame, tag=29):
+    """Server: these (job, epoch) are the client's no more; it stops their runs."""
+
+    claims: list[tuple[str, int]]
+
+
 FromClient = (
     Hello | Ping | Bye | Publish | Declare | Consume | Ack | Nack | Grant | Stop | Subscribe | Unsubscribe
     | Fanout | Request | AskStats | AskDead | SendAgain | DiscardDead | SetPaused
 )  # fmt: skip
-FromServer = Welcome | Failed | Done | Ping | Bye | Deliver | Heard | Reply | Stats | Dead | Counted
+FromServer = (
+    Welcome | Failed | Done | Ping | Bye | Deliver | Heard | Reply | Stats | Dead | Counted | Gone
+)
 
 client_frames: Final = msgspec.msgpack.Decoder(FromClient)
 """Decodes what a client sends."""

@@ -10,14 +10,11 @@ stops the runs that `on_resumed` reports as not its own.
 
 import asyncio
 import contextlib
-import random
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-
-import structlog
 
 from dts_core.brokers import frames
 from dts_core.brokers.base import (
@@ -36,22 +33,21 @@ from dts_core.brokers.link_ends import (
     guarded,
     subscribe_frame,
 )
+from dts_core.brokers.link_questions import Questions
+from dts_core.brokers.link_streams import Streams
 from dts_core.brokers.wire import OpenStream, Wire
-from dts_core.errors import BrokerUnavailable, CodecError, ConfigError, DtsError
+from dts_core.errors import BrokerUnavailable, CodecError
 from dts_core.model import QueueStats
 
 DEADLINE_SECONDS: Final = 5.0
 WELCOME_SECONDS: Final = 60.0
 """How long an owner that is there may take to answer the hello and what follows it: it may stand still for a while, and
 another stream would only wait behind this one."""
-BACKOFF_FIRST_SECONDS: Final = 0.05
-BACKOFF_MAX_SECONDS: Final = 2.0
-SCHEME: Final = "link+unix://"
+
+_RARE: Final = frozenset({frames.Failed, frames.Gone, frames.Bye, frames.Welcome})
 
 Resumed = list[tuple[str, int, bool, int | None]]
 """(job, epoch, whether it is still ours, the tag of its delivery, None when it was acked)"""
-
-log = structlog.get_logger(__name__)
 
 
 def unix_stream(path: Path) -> OpenStream:
@@ -61,18 +57,6 @@ def unix_stream(path: Path) -> OpenStream:
         return await asyncio.open_unix_connection(path, limit=frames.READ_SIZE)
 
     return open_stream
-
-
-def stream_of(url: str) -> OpenStream:
-    """What opens a URL of the form link+unix:///PATH, or link+unix:///~/PATH below the user's home.
-
-    Raises:
-        ConfigError: Another form.
-    """
-    if not url.startswith(SCHEME + "/"):
-        raise ConfigError(f"{url[:200]!r} is not a link.", advice=f"Write it as {SCHEME}/PATH.")
-    path = url.removeprefix(SCHEME)
-    return unix_stream(Path(path[1:]).expanduser() if path.startswith("/~/") else Path(path))
 
 
 class LinkBroker:
@@ -98,29 +82,27 @@ class LinkBroker:
         ping_seconds: float = frames.PING_SECONDS, lost_seconds: float = frames.LOST_SECONDS,
         deadline_seconds: float = DEADLINE_SECONDS, welcome_seconds: float = WELCOME_SECONDS,
     ) -> None:  # fmt: skip
-        self._open_stream = open_stream
-        self._host = host
-        self._worker = worker
-        self._ping_seconds = ping_seconds
-        self._lost_seconds = lost_seconds
-        self._deadline_seconds = deadline_seconds
-        self._welcome_seconds = welcome_seconds
-        self._instance = secrets.token_hex(8)
-        self._streams = 0
         self.holding: Callable[[], Sequence[Claim]] | None = None
         self.on_resumed: Callable[[Resumed], None] | None = None
         self.on_state: Callable[[bool, str], None] = lambda connected, why: None
-        self._wire: Wire | None = None
-        self._ready = asyncio.Event()
+        self._host = host
+        self._worker = worker
+        self._deadline_seconds = deadline_seconds
+        self._welcome_seconds = welcome_seconds
+        self._instance = secrets.token_hex(8)
+        self._greetings = 0
+        self._questions = Questions()
+        self._streams = Streams(
+            open_stream, ping_seconds=ping_seconds, lost_seconds=lost_seconds,
+            open_seconds=deadline_seconds, on_frame=self._on_frame, before_flush=self._send_acks,
+            greet=self._greet, built=self._built, over=self._questions.lose,
+            lost=lambda why: self.on_state(False, why),
+        )  # fmt: skip
         self._welcomed: asyncio.Future[frames.Welcome] | None = None
-        self._failure: DtsError | None = None
-        self._number = 0
-        self._questions: dict[int, asyncio.Future[Any]] = {}
         self._declared: dict[str, QueueSpec] = {}
         self._consumptions: dict[int, LinkConsumption] = {}
         self._subscriptions: dict[int, LinkSubscription] = {}
         self._acks: dict[int, list[int]] = {}
-        self._supervisor: asyncio.Task[None] | None = None
         self._is_closed = False
 
     @classmethod
@@ -151,98 +133,35 @@ class LinkBroker:
         Raises:
             BrokerUnavailable: Nobody there in time.
         """
-        self._supervisor = asyncio.get_running_loop().create_task(self._supervise(), name="link")
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._ready.wait()
-        except TimeoutError:
-            why = self._failure.message if self._failure else "no answer."
-            raise BrokerUnavailable(f"no link: {why}") from None
+        await self._streams.start(timeout_seconds)
 
     @property
     def is_connected(self) -> bool:
         """Whether there is a stream now, with everything re-established on it."""
-        return self._ready.is_set()
+        return self._streams.ready.is_set()
 
-    # --- the stream
+    @property
+    def _wire(self) -> Wire | None:
+        return self._streams.wire
 
-    async def _supervise(self) -> None:
-        pause = BACKOFF_FIRST_SECONDS
-        while True:
-            was_ready = False
-            try:
-                was_ready, why = await self._one_stream()
-            except DtsError as error:
-                self._failure, why = error, error.message
-            except (OSError, TimeoutError) as error:
-                why = f"{type(error).__name__}: {error}".rstrip(": ")
-                self._failure = BrokerUnavailable(f"the owner is not there ({why}).")
-            except (
-                Exception
-            ) as error:  # a mistake in one of our callbacks must not end the link for good
-                log.exception("a stream of the link failed")
-                why = f"{type(error).__name__} in this process"
-            if self._is_closed:
-                return
-            if was_ready:
-                pause = BACKOFF_FIRST_SECONDS
-                self.on_state(False, why)
-            log.info("the link is away", reason=why)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, BACKOFF_MAX_SECONDS)
-
-    async def _one_stream(self) -> tuple[bool, str]:
-        """One stream from its opening to its end; whether it ever was ready, and why it ended."""
-        async with asyncio.timeout(self._deadline_seconds):
-            reader, writer = await self._open_stream()
-        wire = Wire(
-            reader, writer, frames.server_frames, self._on_frame,
-            ping_seconds=self._ping_seconds, lost_seconds=self._lost_seconds,
-        )  # fmt: skip
-        wire.last_word = frames.Bye("this end gave the stream up.", keeps=True)
-        self._wire = wire
-        self._failure = None
-        self._acks.clear()
-        wire.before_flush = self._send_acks
-        running = asyncio.get_running_loop().create_task(wire.run(), name="link-wire")
-        was_ready = False
-        try:
-            await self._greet(wire, running)
-            was_ready = True
-            self._ready.set()
-            for consumption in list(self._consumptions.values()):
-                consumption.send_late()
-            self.on_state(True, "")
-            why = await running
-        finally:
-            self._ready.clear()
-            self._wire = None
-            wire.close()
-            await self._finish(running)
-            self._fail_questions()
-        return was_ready, why
-
-    async def _finish(self, running: "asyncio.Task[str]") -> None:
-        if not running.done():
-            running.cancel()
-            await asyncio.wait((running,))
+    # --- each stream
 
     async def _greet(self, wire: Wire, running: "asyncio.Task[str]") -> None:
         """Say hello, take the answer, and re-establish everything that this broker has."""
-        loop = asyncio.get_running_loop()
-        self._welcomed = loop.create_future()
+        self._acks.clear()
+        self._welcomed = asyncio.get_running_loop().create_future()
         holding = self._held()
-        self._streams += 1
+        self._greetings += 1
         wire.send(
             frames.Hello(
-                frames.VERSION, self._host, self._worker, holding, self._instance, self._streams
+                frames.VERSION, self._host, self._worker, holding, self._instance, self._greetings
             )
         )
         async with asyncio.timeout(self._welcome_seconds):
             await asyncio.wait((self._welcomed, running), return_when=asyncio.FIRST_COMPLETED)
         if not self._welcomed.done():
             why = running.result()
-            raise self._failure or BrokerUnavailable(why)
+            raise self._streams.failure or BrokerUnavailable(why)
         welcome = self._welcomed.result()
         adopted = self._resume(holding, welcome.mine)
         for subscription in self._subscriptions.values():
@@ -255,6 +174,11 @@ class LinkBroker:
         questions = [self._question(wire, make) for make in makers]
         async with asyncio.timeout(self._welcome_seconds):
             await asyncio.gather(*questions)
+
+    def _built(self) -> None:
+        for consumption in list(self._consumptions.values()):
+            consumption.send_late()
+        self.on_state(True, "")
 
     def _held(self) -> list[Claim]:
         if self.holding is not None:
@@ -281,46 +205,46 @@ class LinkBroker:
                 guarded(consumption.deliver, frame)
         elif kind is frames.Done:
             for number in frame.numbers:
-                self._settle(number, None)
+                self._questions.settle(number, None)
         elif kind is frames.Heard:
             subscription = self._subscriptions.get(frame.subscription)
             if subscription is not None:
                 guarded(subscription.hear, frame)
-        elif kind is frames.Failed:
-            self._failed(frame)
-        elif kind is frames.Welcome:
-            if self._welcomed is None or self._welcomed.done():
-                raise CodecError("a second welcome.")
-            self._welcomed.set_result(frame)
-        elif kind is frames.Bye:
-            self._failure = BrokerUnavailable(frame.reason or "the owner said good-bye.")
         elif kind is frames.Reply:
-            self._settle(frame.number, frame.message)
+            self._questions.settle(frame.number, frame.message)
+        elif kind in _RARE:
+            self._on_rare(frame)
         else:
-            self._settle(frame.number, frame.items)
+            self._questions.settle(frame.number, frame.items)
+
+    def _on_rare(self, frame: Any) -> None:
+        kind = type(frame)
+        if kind is frames.Failed:
+            self._failed(frame)
+        elif kind is frames.Gone:
+            self._gone(frame.claims)
+        elif kind is frames.Bye:
+            self._streams.failure = BrokerUnavailable(frame.reason or "the owner said good-bye.")
+        elif self._welcomed is None or self._welcomed.done():
+            raise CodecError("a second welcome.")
+        else:
+            self._welcomed.set_result(frame)
+
+    def _gone(self, claims: list[Claim]) -> None:
+        """Forget claims that somebody else has now, and tell the worker."""
+        lost = set(claims)
+        for consumption in self._consumptions.values():
+            kept = {tag: claim for tag, claim in consumption.claims.items() if claim not in lost}
+            consumption.claims = kept
+        if self.on_resumed is not None:
+            self.on_resumed([(*claim, False, None) for claim in claims])
 
     def _failed(self, frame: frames.Failed) -> None:
         error = frames.error_of(frame)
         if frame.number == 0:
-            self._failure = error
-            return
-        future = self._questions.pop(frame.number, None)
-        if future is not None and not future.done():
-            future.set_exception(error)
-
-    def _settle(self, number: int, answer: Any) -> None:
-        future = self._questions.pop(number, None)
-        if future is not None and not future.done():
-            future.set_result(answer)
-
-    def _fail_questions(self) -> None:
-        questions, self._questions = self._questions, {}
-        for future in questions.values():
-            if not future.done():
-                future.set_exception(
-                    BrokerUnavailable("the link was lost before an answer; the outcome is unknown.")
-                )
-                future.exception()  # whoever still waits gets it; nobody else has to
+            self._streams.failure = error
+        else:
+            self._questions.fail(frame.number, error)
 
     # --- frames out
 
@@ -343,27 +267,21 @@ class LinkBroker:
                 self._wire.send(frames.Ack(consumer, tags))
 
     def _question(self, wire: Wire, make: Callable[[int], frames.Frame]) -> "asyncio.Future[Any]":
-        self._number += 1
-        number = self._number
-        frame = make(number)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._send_acks()
-        wire.send(frame)
-        self._questions[number] = future
-        return future
+        return self._questions.ask(wire, make)
 
     async def _ask(self, make: Callable[[int], frames.Frame], seconds: float | None = None) -> Any:
         if self._is_closed:
             raise BrokerUnavailable("the link is closed.")
         try:
             async with asyncio.timeout(self._deadline_seconds if seconds is None else seconds):
-                while self._wire is None or not self._ready.is_set():
-                    await self._ready.wait()
+                while self._wire is None or not self.is_connected:
+                    await self._streams.ready.wait()
                 return await self._question(self._wire, make)
         except TimeoutError:
             raise BrokerUnavailable(
                 "no answer over the link in time; the outcome is unknown."
-                if self._ready.is_set()
+                if self.is_connected
                 else "the link is away."
             ) from None
 
@@ -402,8 +320,8 @@ class LinkBroker:
             QueueNotFound: It was never declared.
             Forbidden: Not for this side of a link.
         """
-        self._number += 1
-        consumption = LinkConsumption(self, self._number, queue, on_deliveries, prefetch)
+        number = self._questions.number()
+        consumption = LinkConsumption(self, number, queue, on_deliveries, prefetch)
         self._consumptions[consumption.number] = consumption
         try:
             await self._ask(partial(consume_frame, consumption, frozenset()))
@@ -416,7 +334,7 @@ class LinkBroker:
     async def stop(self, consumption: LinkConsumption) -> None:
         """End a consumer; without a stream there is nothing to end."""
         self._consumptions.pop(consumption.number, None)
-        if self._wire is not None and self._ready.is_set():
+        if self._wire is not None and self.is_connected:
             with contextlib.suppress(BrokerUnavailable):  # gone with its stream
                 await self._ask(lambda number: frames.Stop(number, consumption.number))
 
@@ -424,8 +342,8 @@ class LinkBroker:
         self, exchange: str, on_message: OnMessage, *, limit: int = 1000
     ) -> LinkSubscription:
         """Hear a fanout from now on; goes on by itself over every later stream."""
-        self._number += 1
-        subscription = LinkSubscription(self, self._number, exchange, on_message, limit)
+        number = self._questions.number()
+        subscription = LinkSubscription(self, number, exchange, on_message, limit)
         self._subscriptions[subscription.number] = subscription
         try:
             await self._ask(partial(subscribe_frame, subscription))
@@ -496,10 +414,5 @@ class LinkBroker:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._wire is not None:
-            self._send_acks()
-            self._wire.last_word = frames.Bye()
-            self._wire.close()
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.wait((self._supervisor,))
+        self._send_acks()
+        await self._streams.close()

@@ -12,6 +12,7 @@ from dts_core import codec
 from dts_core.brokers.base import (
     CONTROL,
     REQUESTS,
+    Delivery,
     Message,
     Outgoing,
     QueueKind,
@@ -46,7 +47,26 @@ class Publication(msgspec.Struct):
 
 
 class Rules:
-    """An administrator's process: no limits."""
+    """An administrator's process: no limits.
+
+    Attributes:
+        refusals_max: Forbidden things that end the session with the next one; None: it is told each time, and goes on.
+        credit_max: Most deliveries that one consumer may hold.
+    """
+
+    refusals_max: int | None = None
+    credit_max: int = 100_000
+
+    def delivered(self, deliveries: Sequence[Delivery]) -> None:
+        """These are about to be handed over."""
+
+    def may_hear(self, message: Message) -> bool:
+        """Whether a message of a fanout passes."""
+        return True
+
+    def asked(self, message: Message) -> Message:
+        """A question that passed, as it goes on."""
+        return message
 
     def publication(self, items: Sequence[Outgoing], holder: Holder) -> Publication:
         """What passes.

@@ -14,10 +14,11 @@ import structlog
 
 from dts_core.brokers import frames
 from dts_core.brokers.embedded import EmbeddedBroker, Link
+from dts_core.brokers.link_policy import AgentRules, Pass
 from dts_core.brokers.link_rules import Rules, rules_for
-from dts_core.brokers.link_session import Session
+from dts_core.brokers.link_session import Session, begin_launched
 from dts_core.brokers.wire import StreamReader, StreamWriter
-from dts_core.errors import BrokerUnavailable, ConfigError, Forbidden
+from dts_core.errors import BrokerUnavailable, ConfigError, DtsError, Forbidden
 from dts_core.names import is_host
 from dts_core.settings import QueueNames
 from dts_core.text import one_line
@@ -117,8 +118,8 @@ class LinkServer:
 
     async def serve_stream(
         self, reader: StreamReader, writer: StreamWriter, *, role: str = "", host: str = ""
-    ) -> None:
-        """Serve one client on any byte stream until it ends; the stream is closed then.
+    ) -> str:
+        """Serve one client on any byte stream until it ends; the stream is closed then. Returns why it ended.
 
         Args:
             reader: Bytes from the client.
@@ -131,9 +132,43 @@ class LinkServer:
             return await self._welcome(session, hello, role or self._role, host)
 
         session = Session(
-            self._broker, reader, writer, welcome=welcome, on_refused=self._on_refused,
+            reader, writer, welcome=welcome, on_refused=self._on_refused,
             ping_seconds=self._ping_seconds, lost_seconds=self._lost_seconds,
         )  # fmt: skip
+        return await self._run(session)
+
+    async def serve_launched(
+        self, reader: StreamReader, writer: StreamWriter, own: Pass, *,
+        on_session: Callable[[Session], None] = lambda session: None,
+        on_forbidden: Callable[[DtsError], None] = lambda error: None,
+    ) -> str:  # fmt: skip
+        """Serve a worker that this process has launched, on the only stream that it has; see `link_policy`.
+
+        Args:
+            reader: Bytes from it.
+            writer: Bytes to it.
+            own: Who it is.
+            on_session: Given what serves it, once it is welcome.
+            on_forbidden: Told what it may not do and tried.
+
+        Returns:
+            Why it ended.
+        """
+
+        async def welcome(session: Session, hello: frames.Hello) -> tuple[Link, Rules, list[bool]]:
+            begin_launched(session, hello, own, on_forbidden)
+            link = self._broker.attach(host=own.host, worker=own.worker)
+            on_session(session)
+            return link, AgentRules(self._names, own), []
+
+        session = Session(
+            reader, writer, welcome=welcome, on_refused=self._on_refused,
+            ping_seconds=self._ping_seconds, lost_seconds=self._lost_seconds,
+        )  # fmt: skip
+        return await self._run(session)
+
+    async def _run(self, session: Session) -> str:
+        """Serve one client to its end."""
         self._sessions.add(session)
         before = self._doubted_pause()
         try:
@@ -143,9 +178,10 @@ class LinkServer:
             )
         finally:
             self._sessions.discard(session)
-            await _closed(writer)
+            await session.closed()
         if session.link is not None:
             log.info("a link ended", host=session.link.host, worker=session.link.worker, reason=why)
+        return why
 
     async def _welcome(
         self, session: Session, hello: frames.Hello, role: str, host: str
@@ -264,18 +300,3 @@ def peer_uid(connection: Any) -> int | None:
     except (OSError, AttributeError, struct.error):
         return -1
     return None
-
-
-async def _closed(writer: Any) -> None:
-    """Wait until the stream is closed; a peer that does not read any more is cut."""
-    if not hasattr(writer, "wait_closed"):
-        return
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await writer.wait_closed()
-    except TimeoutError:
-        transport = getattr(writer, "transport", None)
-        if transport is not None:
-            transport.abort()
-    except OSError:
-        return  # it broke while closing: closed all the same

@@ -9,15 +9,12 @@ from dts_core.brokers import base
 from dts_core.brokers.base import (
     Broker,
     Consumption,
-    DeadLetter,
     Message,
     OnDeliveries,
-    OnMessage,
     Outgoing,
     QueueSpec,
-    Subscription,
 )
-from dts_core.model import QueueStats
+from dts_core.brokers.passing import PassingBroker
 from dts_core.settings import QueueNames
 
 __all__ = ["NamedBroker", "Names"]
@@ -52,11 +49,11 @@ class Names:
         return msgspec.structs.replace(spec, name=self.given(spec.name))
 
 
-class NamedBroker:
-    """A Broker whose callers use the names of the code; see Broker for each method."""
+class NamedBroker(PassingBroker):
+    """A Broker whose callers use the names of the code; what it tells of queues has the configured names."""
 
     def __init__(self, broker: Broker, names: Names) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._names = names
 
     def given(self, queue: str) -> str:
@@ -65,62 +62,28 @@ class NamedBroker:
 
     async def declare(self, spec: QueueSpec) -> None:
         """See Broker."""
-        await self._broker.declare(self._names.spec(spec))
+        await super().declare(self._names.spec(spec))
 
     async def publish(self, items: Sequence[Outgoing]) -> None:
         """See Broker."""
-        await self._broker.publish(self._names.outgoing(items))
-
-    async def fanout(self, exchange: str, message: Message) -> None:
-        """See Broker."""
-        await self._broker.fanout(exchange, message)
+        await super().publish(self._names.outgoing(items))
 
     async def consume(
         self, queue: str, on_deliveries: OnDeliveries, *, prefetch: int
     ) -> Consumption:
         """See Broker."""
-        return await self._broker.consume(
-            self._names.given(queue), on_deliveries, prefetch=prefetch
-        )
-
-    async def subscribe(
-        self, exchange: str, on_message: OnMessage, *, limit: int = 1000
-    ) -> Subscription:
-        """See Broker."""
-        return await self._broker.subscribe(exchange, on_message, limit=limit)
+        return await super().consume(self.given(queue), on_deliveries, prefetch=prefetch)
 
     async def request(
         self, queue: str, message: Message, *, timeout_seconds: float = 5.0
     ) -> Message:
         """See Broker."""
-        return await self._broker.request(
-            self._names.given(queue), message, timeout_seconds=timeout_seconds
-        )
-
-    async def stats(self) -> list[QueueStats]:
-        """See Broker; under the configured names."""
-        return await self._broker.stats()
-
-    async def dead_letters(self, *, limit: int = 50, before: int = 0) -> list[DeadLetter]:
-        """See Broker; under the configured names."""
-        return await self._broker.dead_letters(limit=limit, before=before)
-
-    async def send_again(self, seqs: Sequence[int]) -> int:
-        """See Broker."""
-        return await self._broker.send_again(seqs)
-
-    async def discard_dead(self, seqs: Sequence[int]) -> int:
-        """See Broker."""
-        return await self._broker.discard_dead(seqs)
+        return await super().request(self.given(queue), message, timeout_seconds=timeout_seconds)
 
     async def pause(self, queue: str) -> None:
         """See Broker."""
-        await self._broker.pause(self._names.given(queue))
+        await super().pause(self.given(queue))
 
     async def resume(self, queue: str) -> None:
         """See Broker."""
-        await self._broker.resume(self._names.given(queue))
-
-    async def close(self) -> None:
-        """See Broker."""
-        await self._broker.close()
+        await super().resume(self.given(queue))

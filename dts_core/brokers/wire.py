@@ -14,6 +14,9 @@ from dts_core.errors import CodecError
 
 CONGESTED_BYTES: Final = 512 << 10
 """Written and not drained: from here on nothing more is written until the stream drains."""
+SILENT_PINGS: Final = 1.5
+"""A peer that is not heard for so many of its pings is silent: nothing more should be handed to it. That is earlier
+than a lease ends, or what ended at a frozen worker would be handed to it again."""
 BACKLOG_BYTES: Final = 16 << 20
 """Waiting to be written: from here on nothing more is read, so that questions without an ear for answers end."""
 DRAIN_SECONDS: Final = 60.0
@@ -63,6 +66,7 @@ class Wire:
 
     Attributes:
         last_word: Sent when this end closes the stream.
+        on_silence: Called with True when the peer has missed a ping, with False when it is heard again.
     """
 
     def __init__(
@@ -89,6 +93,8 @@ class Wire:
         self.is_open = True
         self.last_word: Frame | None = None
         self.on_congested: Callable[[bool], None] = lambda congested: None
+        self.on_silence: Callable[[bool], None] = lambda is_silent: None
+        self._is_silent = False
         self.before_flush: Callable[[], None] = lambda: None
 
     def send(self, frame: Frame) -> None:
@@ -176,6 +182,9 @@ class Wire:
         decode, on_frame = self._decoder.decode, self._on_frame
         while data := await self._reader.read(frames.READ_SIZE):
             self._last_heard = self._loop.time()
+            if self._is_silent:
+                self._is_silent = False
+                self.on_silence(False)
             for body in cutter.feed(data):
                 try:
                     frame = decode(body)
@@ -199,6 +208,9 @@ class Wire:
                 self._last_heard = now
             elif now - self._last_heard > self._lost_seconds:
                 raise _Ended(f"the peer was silent for {self._lost_seconds:g} seconds.")
+            elif now - self._last_heard > SILENT_PINGS * self._ping_seconds and not self._is_silent:
+                self._is_silent = True
+                self.on_silence(True)
             self.send(Ping())
 
     async def _drain(self) -> None:

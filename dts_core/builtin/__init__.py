@@ -8,10 +8,19 @@ child process, with the API of any job.
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
+from dts_core.errors import DtsError
+
 if TYPE_CHECKING:
+    from dts_core.remote import Remotes
     from dts_core.services.container import Services
 
-__all__ = ["Calling", "calling", "current"]
+__all__ = ["Calling", "NotAgain", "calling", "current"]
+
+
+class NotAgain(DtsError):
+    """A call failed for a reason that trying it again cannot mend: its job ends at once."""
+
+    code = "not_again"
 
 
 class Calling(Protocol):
@@ -23,6 +32,11 @@ class Calling(Protocol):
         ...
 
     @property
+    def epoch(self) -> int:
+        """Of the claim that it runs under: higher than that of any run before."""
+        ...
+
+    @property
     def submitter(self) -> str:
         """Who called."""
         ...
@@ -30,6 +44,16 @@ class Calling(Protocol):
     @property
     def services(self) -> "Services":
         """The control side's rules."""
+        ...
+
+    @property
+    def remotes(self) -> "Remotes":
+        """Sessions with virtual hosts."""
+        ...
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was told to stop for good; else a cancellation means that this process stops."""
         ...
 
     def progress(self, fraction: float, text: str = "") -> None:

@@ -57,6 +57,12 @@ def failed(error: JobError, *, retry: bool = True) -> Ended:
     return Ended(EndKind.FAILED, error=error, retry=retry)
 
 
+def not_started(why: str) -> Ended:
+    """The end of a call whose own interpreter could not be started."""
+    text = f"the interpreter of its environment cannot be started: {why}"
+    return failed(JobError(type="EnvironmentFailed", message=text))
+
+
 def died(exit_code: int, because: str = "") -> Ended:
     """The end of a call that took its process down; `because`: why we had to end it."""
     text = (

@@ -26,6 +26,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """sha256 of `source`, in hex."""
     source: bytes
     is_async: bool = False
+    python: str = ""
+    """Interpreter that runs it; empty: the pool's own."""
     args: bytes = b"[]"
     """JSON array."""
     kwargs: bytes = b"{}"
@@ -91,6 +93,7 @@ class Running:
         "on_end",
         "on_log",
         "on_progress",
+        "refused",
         "started_at",
         "stop",
         "timer",
@@ -110,6 +113,8 @@ class Running:
         self.timer: asyncio.TimerHandle | None = None
         self.budget: LineBudget | None = None
         """Made with its first report: most calls have none."""
+        self.refused = False
+        """Its interpreter could not be started: its end is about to be told."""
         self.blocked_loop = False
         """It was found to keep its child's event loop from running."""
 

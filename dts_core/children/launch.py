@@ -32,8 +32,13 @@ class Launched(msgspec.Struct, frozen=True):
     err: int
 
 
-def launch(settings: ChildSettings, *, shared: bool) -> Launched:
+def launch(settings: ChildSettings, *, shared: bool, python: str = "") -> Launched:
     """Start a child: leader of its own session, nothing on standard input, no descriptor but its pipes.
+
+    Args:
+        settings: Of the pool's children.
+        shared: Whether asynchronous calls share it.
+        python: Its interpreter, in place of the settings' own.
 
     Raises:
         OSError: The interpreter cannot be started; nothing is left behind.
@@ -46,7 +51,7 @@ def launch(settings: ChildSettings, *, shared: bool) -> Launched:
     options = _options(settings, their_in, their_out, shared=shared)
     try:
         process = subprocess.Popen(
-            [settings.python, "-I", "-X", "utf8", str(MAIN), options],
+            [python or settings.python, "-I", "-X", "utf8", str(MAIN), options],
             stdin=subprocess.DEVNULL,
             stdout=their_stdout,
             stderr=their_stderr,

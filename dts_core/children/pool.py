@@ -1,13 +1,13 @@
 """The pool: which child runs which call, and what becomes of the calls of a child that dies."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
 
-from dts_core.children import answers, orphans
+from dts_core.children import answers
+from dts_core.children.apart import Apart, IdleWatch
 from dts_core.children.calls import (
     Call,
     Ended,
@@ -18,17 +18,16 @@ from dts_core.children.calls import (
     Running,
     StopKind,
 )
-from dts_core.children.keeper import VARIABLE, Keeper
+from dts_core.children.making import Maker
 from dts_core.children.process import ChildProcess
 from dts_core.children.settings import ChildrenSettings
 from dts_core.children.starts import StartGuard
 from dts_core.children.stopping import Stopper
+from dts_core.children.waiting import Waiting
 from dts_core.children.watch import LoopWatch
 
 LEAVING_MAX = 8
 """Most blocked shared children beside the one in use; with more, new calls wait."""
-SPLIT = 4
-"""Into how many groups the calls of a child that died are divided."""
 ALONE_MAX = 8
 """Most children at once that such groups run in."""
 CLOSE_SECONDS = 5.0
@@ -52,15 +51,27 @@ class Children:
         self._shared: ChildProcess | None = None
         self._leaving: set[ChildProcess] = set()
         self._alone: set[ChildProcess] = set()
-        self._sync_waiting: deque[Running] = deque()
-        self._async_waiting: deque[Running] = deque()
-        self._suspects: deque[list[Running]] = deque()
-        self._keeper: Keeper | None = None
-        self._child_settings = settings.child
+        self._waiting = Waiting()
+        self.spared: set[int] = set()
+        """Processes of ours that are no children of the pool, and are no orphans either."""
         self.on_stray_line: Callable[[int, str], None] | None = None
         """Told of output (level, text) that may be of any of several calls."""
         self._guard = StartGuard(self._serve_everything, self._give_up)
-        self._watch = LoopWatch(lambda: self._shared, self._on_blocked)
+        self._maker = Maker(settings, self._guard, self)
+        self._apart = Apart(
+            self._waiting.apart,
+            settings.async_slots,
+            make=lambda run: self._make_for(run, shared=True),
+            begin=self._begin_shared,
+            leave=self._leave,
+        )
+        self._watch = LoopWatch(self._watched, self._on_blocked)
+        self._idle_watch = IdleWatch(
+            settings.idle_seconds,
+            idle=self._idle_apart,
+            end=self._end_idle,
+            any_left=lambda: any(child.python for child in self._every_child()),
+        )
         self._closed = False
         self._all_dead = asyncio.Event()
 
@@ -77,15 +88,7 @@ class Children:
         Args:
             folder: Where their working folders are made, in place of the settings' own.
         """
-        if folder:
-            self._child_settings = msgspec.structs.replace(self._child_settings, folder=folder)
-        if self.settings.adopt_orphans:
-            orphans.become_subreaper()
-            self._keeper = Keeper()
-            marked = {VARIABLE: self._keeper.token}
-            self._child_settings = msgspec.structs.replace(
-                self._child_settings, variables=self._child_settings.variables | marked
-            )
+        self._maker.open(folder)
         self._keep_warm()
         self._ensure_shared()
 
@@ -111,11 +114,14 @@ class Children:
         self.calls[call.id] = run
         if self._closed or self.broken:
             asyncio.get_running_loop().call_soon(self._end, run, Ended(EndKind.GIVEN_BACK))
+        elif call.is_async and call.python:
+            self._waiting.apart.append(run)
+            self._apart.serve()
         elif call.is_async:
-            self._async_waiting.append(run)
+            self._waiting.shared.append(run)
             self._serve_async()
         else:
-            self._sync_waiting.append(run)
+            self._waiting.sync.append(run)
             self._serve_sync()
 
     async def run(
@@ -152,7 +158,8 @@ class Children:
 
     def give_back_waiting(self, keep: int, *, is_async: bool = False) -> int:
         """Give back the calls of one kind that wait for a slot, save the first `keep`; returns how many."""
-        extra = list(self._async_waiting if is_async else self._sync_waiting)[keep:]
+        waiting = [*self._waiting.line(is_async=is_async)]
+        extra = ([*waiting, *self._waiting.apart] if is_async else waiting)[keep:]
         for run in extra:
             self._end(run, Ended(EndKind.GIVEN_BACK))
         return len(extra)
@@ -170,18 +177,27 @@ class Children:
     @property
     def running(self) -> int:
         """Calls that run right now."""
-        waiting = len(self._sync_waiting) + len(self._async_waiting) + sum(map(len, self._suspects))
-        return len(self.calls) - waiting
+        return len(self.calls) - len(self._waiting)
 
     @property
     def sync_waiting(self) -> int:
         """Synchronous calls that wait for a slot."""
-        return len(self._sync_waiting)
+        return len(self._waiting.sync)
 
     @property
     def async_waiting(self) -> int:
         """Asynchronous calls that wait for a slot."""
-        return len(self._async_waiting)
+        return len(self._waiting.shared) + len(self._waiting.apart)
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """Variables for a process that has to end when this one is killed; those of all children hold them."""
+        return self._maker.marks
+
+    def pythons(self) -> set[str]:
+        """The other interpreters that a child runs, or a call waits for."""
+        wanted = {run.call.python for run in self.calls.values()}
+        return (wanted | {child.python for child in self._every_child()}) - {""}
 
     def processes(self) -> list[int]:
         """Process ids of the living children."""
@@ -190,28 +206,39 @@ class Children:
     # --- synchronous ------------------------------------------------------------------------------
 
     def _serve_sync(self) -> None:
-        waiting = self._sync_waiting
+        waiting = self._waiting.sync
         while waiting and not self._closed:
-            if self._idle:
-                child = self._idle.pop()
-                if child.retiring:
-                    continue
-            elif len(self._single) < self.settings.slots:
-                fresh = self._spawn(shared=False)
-                if fresh is None:
-                    return
-                self._single.add(fresh)
-                child = fresh
-            else:
+            child = self._single_for(waiting[0])
+            if child is None:
                 return
             self._begin(child, waiting.popleft())
         self._keep_warm()
 
+    def _single_for(self, run: Running) -> ChildProcess | None:
+        """A child for one synchronous call; one of another interpreter that idles makes room."""
+        idle, python = self._idle, run.call.python
+        for at in reversed(range(len(idle))):
+            if idle[at].python == python:
+                child = idle.pop(at)
+                if not child.retiring:
+                    return child
+        if len(self._single) >= self.settings.slots:
+            if not idle:
+                return None
+            idle[0].retire("another interpreter needs its slot")
+            self._end_idle(idle[0])
+        fresh = self._make_for(run, shared=False)
+        if fresh is not None:
+            self._single.add(fresh)
+        return fresh
+
     def _keep_warm(self) -> None:
-        """One idle child as long as there is a slot for it."""
-        if self._idle or self._closed or len(self._single) >= self.settings.slots:
+        """One idle child of our own interpreter as long as there is a slot for it."""
+        if self._closed or len(self._single) >= self.settings.slots:
             return
-        child = self._spawn(shared=False)
+        if any(not child.python for child in self._idle):
+            return
+        child = self._maker.make(shared=False)
         if child is not None:
             self._single.add(child)
             self._idle.append(child)
@@ -224,29 +251,70 @@ class Children:
             return shared
         if shared is not None:
             self._leave(shared)
-        self._shared = None if self._closed else self._spawn(shared=True)
+        self._shared = None if self._closed else self._maker.make(shared=True)
         return self._shared
 
     def _serve_async(self) -> None:
-        waiting = self._async_waiting
+        waiting = self._waiting.shared
         while waiting and not self._closed:
             child = self._ensure_shared()
             if child is None or len(child.runs) >= self.settings.async_slots:
                 return
-            self._begin(child, waiting.popleft())
-            self._watch.start()
-            if child.served >= self.settings.child_jobs:
-                child.retire("it has run its share")
+            self._begin_shared(child, waiting.popleft())
+
+    def _begin_shared(self, child: ChildProcess, run: Running) -> None:
+        self._begin(child, run)
+        self._watch.start()
+        if child.served >= self.settings.child_jobs:
+            child.retire("it has run its share")
 
     def _serve_suspects(self) -> None:
         """Calls whose shared child died run again in smaller groups, until the one that kills its child is alone."""
-        while self._suspects and len(self._alone) < ALONE_MAX and not self._closed:
-            child = self._spawn(shared=True)
+        suspects = self._waiting.suspects
+        while suspects and len(self._alone) < ALONE_MAX and not self._closed:
+            child = self._make_for(suspects[0][0], shared=True)
             if child is None:
                 return
             self._alone.add(child)
-            for run in self._suspects.popleft():
+            for run in suspects.popleft():
                 self._begin(child, run)
+
+    # --- other interpreters -----------------------------------------------------------------------
+
+    def _make_for(self, run: Running, *, shared: bool) -> ChildProcess | None:
+        """A new child of the call's interpreter; when that cannot be started, only the call ends."""
+        try:
+            child = self._maker.make(shared=shared, python=run.call.python)
+        except OSError as error:
+            self._waiting.drop(run)
+            run.refused = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._end, run, answers.not_started(str(error)))
+            loop.call_soon(self._serve_everything)
+            return None
+        if run.call.python and child is not None:
+            self._idle_watch.start()
+        return child
+
+    def _shared_children(self) -> list[ChildProcess]:
+        own = [] if self._shared is None else [self._shared]
+        return own + self._apart.children()
+
+    def _watched(self) -> list[ChildProcess]:
+        """Children with a loop that calls share, also those that get nothing new: who blocks them is still asked."""
+        return self._shared_children() + [each for each in self._leaving if not each.dead]
+
+    def _idle_apart(self) -> list[ChildProcess]:
+        """Children of other interpreters that run nothing."""
+        shared = [child for child in self._apart.children() if not child.runs]
+        return shared + [child for child in self._idle if child.python]
+
+    def _end_idle(self, child: ChildProcess) -> None:
+        """End a child that runs nothing; its slot is free at once."""
+        if child in self._idle:
+            self._idle.remove(child)
+        self._single.discard(child)
+        self._leave(child)
 
     # --- one call ---------------------------------------------------------------------------------
 
@@ -260,18 +328,12 @@ class Children:
         if self.calls.pop(run.call.id, None) is None:
             return
         run.set_timer(None)
-        self._drop_waiting(run)
+        self._waiting.drop(run)
         ended = self._stopper.verdict(run, ended)
         ended = msgspec.structs.replace(
             ended, started_at=run.started_at, finished_at=datetime.now(UTC)
         )
         run.on_end(run.call, ended)
-
-    def _drop_waiting(self, run: Running) -> None:
-        if run.child is None:
-            for waiting in (self._sync_waiting, self._async_waiting, *self._suspects):
-                if run in waiting:
-                    waiting.remove(run)
 
     def on_result(self, run: Running, body: bytes) -> None:
         """A child says that a call returned."""
@@ -283,20 +345,6 @@ class Children:
 
     # --- children ---------------------------------------------------------------------------------
 
-    def _spawn(self, *, shared: bool) -> ChildProcess | None:
-        if not self._guard.open:
-            return None
-        try:
-            child = ChildProcess(
-                self, self._child_settings, shared=shared, frame_max=self.settings.result_max
-            )
-        except OSError as error:
-            self._guard.failed(str(error))
-            return None
-        if self._keeper is not None:
-            self._keeper.began(child.pid)
-        return child
-
     def _give_up(self, _why: str) -> None:
         for run in [run for run in self.calls.values() if run.child is None]:
             self._end(run, Ended(EndKind.GIVEN_BACK))
@@ -306,6 +354,7 @@ class Children:
             return
         self._serve_sync()
         self._serve_async()
+        self._apart.serve()
         self._serve_suspects()
         self._ensure_shared()
 
@@ -321,15 +370,21 @@ class Children:
         elif child in self._leaving or child.retiring:
             self._leave(child)
             self._serve_async()
+            self._apart.serve()
+        elif child.python:
+            self._apart.serve()
         else:
             self._serve_async()
 
     def _single_is_free(self, child: ChildProcess) -> None:
         if not child.retiring and child.served < self.settings.child_jobs and not self._closed:
-            if self._sync_waiting:
-                self._begin(child, self._sync_waiting.popleft())
-            else:
-                self._idle.append(child)
+            waiting = self._waiting.sync
+            if waiting and waiting[0].call.python == child.python:
+                self._begin(child, waiting.popleft())
+                return
+            self._idle.append(child)
+            if waiting:
+                self._serve_sync()
             return
         child.retire("it has run its share")
         self._single.discard(child)
@@ -340,6 +395,7 @@ class Children:
         """A child that gets nothing new ends when its last call has ended."""
         if child is self._shared:
             self._shared = None
+        self._apart.drop(child)
         self._leaving.add(child)
         if not child.runs:
             child.kill()
@@ -347,9 +403,10 @@ class Children:
     def _kill_child(self, child: ChildProcess) -> None:
         """The stopper has to end a child: nothing new goes to it."""
         child.retire("one of its calls did not stop")
+        if child is self._shared or self._apart.drop(child):
+            self._leaving.add(child)
         if child is self._shared:
             self._shared = None
-            self._leaving.add(child)
 
     def on_stray(self, level: int, text: str) -> None:
         """Output of a child that may be of any of its calls."""
@@ -358,10 +415,12 @@ class Children:
 
     def _on_blocked(self, child: ChildProcess) -> None:
         """A call keeps the shared loop: it is told so, and new calls go to another child."""
-        child.ask_who_blocks()
-        if len(self._leaving) < LEAVING_MAX:
+        if not any(run.blocked_loop for run in child.runs.values()):
+            child.ask_who_blocks()
+        if child not in self._leaving and len(self._leaving) < LEAVING_MAX:
             self._leave(child)
             self._serve_async()
+            self._apart.serve()
 
     def on_dead(self, child: ChildProcess) -> None:
         """A child is gone: its calls end, wait for another, or are given back; another child takes its place."""
@@ -371,17 +430,22 @@ class Children:
             self._idle.remove(child)
         if child is self._shared:
             self._shared = None
-        if self._keeper is not None:
-            orphans.sweep([*self.processes(), self._keeper.pid])
-            self._keeper.ended(child.pid)
+        self._apart.drop(child)
+        self._maker.ended(child, [*self.processes(), *self.spared])
         left = list(child.runs.values())
         child.runs.clear()
         if child.ready or self._closed:
             self._settle(child, left)
+        elif child.python and not any(run.stop for run in left):
+            why = f"its process {answers.describe_exit(child.exit_code)}"
+            for run in left:
+                self._end(run, answers.not_started(why))
         else:
             self._put_back(left)
-            if not child.retiring:
+            if child.broke_off or not child.retiring:
                 self._guard.failed(f"its process {answers.describe_exit(child.exit_code)}")
+            if self.broken:  # given up while the child still held them
+                self._give_up(self.broken)
         if not self._every_child():
             self._all_dead.set()
         self._serve_everything()
@@ -398,11 +462,7 @@ class Children:
         elif len(innocent) == 1:
             self._end(innocent[0], answers.died(child.exit_code, child.ended_because))
         else:
-            for run in innocent:
-                run.child = None
-                run.set_timer(None)
-            groups = (innocent[first::SPLIT] for first in range(SPLIT))
-            self._suspects.extend(group for group in groups if group)
+            self._waiting.suspect(innocent)
 
     def _put_back(self, left: list[Running]) -> None:
         """Calls of a child that never came up wait again, in front."""
@@ -410,12 +470,10 @@ class Children:
             if run.stop is not None:
                 self._end(run, Ended(EndKind.CANCELLED))
                 continue
-            run.child, run.started_at = None, None
-            run.set_timer(None)
-            (self._async_waiting if run.call.is_async else self._sync_waiting).appendleft(run)
+            self._waiting.put_back(run)
 
     def _every_child(self) -> list[ChildProcess]:
-        shared = {self._shared} if self._shared is not None else set()
+        shared = set(self._shared_children())
         return [
             child for child in self._single | self._leaving | self._alone | shared if not child.dead
         ]
@@ -429,6 +487,7 @@ class Children:
         self._closed = True
         self._guard.close()
         self._watch.close()
+        self._idle_watch.close()
         for run in [run for run in self.calls.values() if run.child is None]:
             self._end(run, Ended(EndKind.GIVEN_BACK))
         self._all_dead.clear()
@@ -440,5 +499,4 @@ class Children:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._all_dead.wait()
         finally:
-            if self._keeper is not None:
-                await asyncio.to_thread(self._keeper.close)
+            await self._maker.close()

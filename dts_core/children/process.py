@@ -7,15 +7,13 @@ import select
 import signal
 import threading
 import time
-from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import Protocol
-
-import msgspec
 
 from dts_core.children import orphans
 from dts_core.children.calls import Running
 from dts_core.children.launch import launch, remove_folder
+from dts_core.children.orders import Orders
 from dts_core.children.output import OutputPipe
 from dts_core.children.settings import ChildSettings
 from dts_core.runner import frames
@@ -27,11 +25,8 @@ READY_SECONDS = 30.0
 """Longest time that an interpreter may take to start."""
 FLOOD_PAUSE_SECONDS = 0.1
 BLOCKS = "this job keeps the event loop that it shares from running: make it synchronous, or await"
-SOURCES_MAX = 64
-"""Versions that one child keeps."""
 SLACK = 1 << 16
 """What a frame may be longer than the largest result."""
-_encode = msgspec.json.Encoder().encode
 
 
 class Owner(Protocol):
@@ -66,9 +61,17 @@ class ChildProcess:
     """
 
     def __init__(
-        self, owner: Owner, settings: ChildSettings, *, shared: bool, frame_max: int
+        self,
+        owner: Owner,
+        settings: ChildSettings,
+        *,
+        shared: bool,
+        frame_max: int,
+        python: str = "",
     ) -> None:
         self.shared = shared
+        self.python = python
+        """Its interpreter; empty: that of the settings."""
         self.runs: dict[int, Running] = {}
         self.last: Running | None = None
         self.served = 0
@@ -76,6 +79,8 @@ class ChildProcess:
         self.dead = False
         self.retiring = ""
         """Why it gets no further call; empty while it may."""
+        self.broke_off = False
+        """Whether its pipe ended before anybody meant it to."""
         self.answered_at = time.monotonic()
         """When it last answered anything; monotonic."""
         self._pinged_at = 0.0
@@ -87,7 +92,6 @@ class ChildProcess:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._frame_max = frame_max + SLACK
-        self._sources: OrderedDict[str, None] = OrderedDict()
         self._numbers = 0
         self._lines = settings.lines_per_second
         self._flooded = False
@@ -95,12 +99,11 @@ class ChildProcess:
         self._rest = bytearray()
         self._missing = 0
         """Bytes that the frame in `_rest` still lacks: a long one is not copied anew with each read."""
-        self._outgoing: list[bytes] = []
-        self._unsent = b""
-        launched = launch(settings, shared=shared)
+        launched = launch(settings, shared=shared, python=python)
         self._process = launched.process
         self._folder = launched.folder
-        self._fd_in, self._fd_out = launched.orders, launched.answers
+        self._orders = Orders(launched.orders, self._loop)
+        self._fd_out = launched.answers
         self.pid = launched.process.pid
         self._overdue = self._loop.call_later(READY_SECONDS, self.kill)
         self._open(launched.out, launched.err)
@@ -152,48 +155,18 @@ class ChildProcess:
         self.served += 1
         if call.result_max + SLACK > self._frame_max:
             self._frame_max = call.result_max + SLACK
-        self._provide(call.hash, call.function, call.source)
-        if call.check_only:
-            self._send(frames.pack(frames.CHECK, number, call.hash.encode()))
-            return
-        header = _encode(
-            (
-                call.hash,
-                call.function,
-                call.id,
-                call.attempt,
-                call.submitter,
-                call.timeout_seconds,
-                call.result_max,
-            )
-        )
-        lengths = frames.JOB_HEAD.pack(len(header), len(call.args))
-        size = 13 + len(header) + len(call.args) + len(call.kwargs)
-        head = frames.HEAD.pack(size, frames.JOB, number)
-        self._send(b"".join((head, lengths, header, call.args, call.kwargs)))
-
-    def _provide(self, content_hash: str, function: str, source: bytes) -> None:
-        sources = self._sources
-        if content_hash in sources:
-            sources.move_to_end(content_hash)
-            return
-        sources[content_hash] = None
-        if len(sources) > SOURCES_MAX:
-            oldest, _ = sources.popitem(last=False)
-            self._send(frames.pack(frames.FORGET, 0, oldest.encode()))
-        name = function.encode()
-        body = content_hash.encode() + len(name).to_bytes(2, "big") + name + source
-        self._send(frames.pack(frames.SOURCE, 0, body))
+        self._orders.begin(number, call)
 
     def cancel(self, run: Running) -> None:
         """Set a call's flag (and cancel its task), and ask whether the loop answers."""
-        self._send(frames.pack(frames.CANCEL, run.number) + frames.pack(frames.PING, 0))
+        self._orders.cancel(run.number)
+        self._orders.ping()
 
     def ping(self) -> None:
         """Ask whether the loop answers."""
         if self._pinged_at <= self.answered_at:
             self._pinged_at = time.monotonic()
-        self._send(frames.pack(frames.PING, 0))
+        self._orders.ping()
 
     def silent_seconds(self) -> float:
         """For how long it has not answered a ping; 0 when none waits."""
@@ -220,41 +193,6 @@ class ChildProcess:
         """No further call; it ends once it has none."""
         self.retiring = self.retiring or reason
 
-    # --- out --------------------------------------------------------------------------------------
-
-    def _send(self, data: bytes) -> None:
-        """Everything sent in one turn of the loop goes in one write."""
-        self._outgoing.append(data)
-        if len(self._outgoing) == 1:
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        if self.dead:
-            return
-        data = b"".join(self._outgoing)
-        self._outgoing.clear()
-        if self._unsent:
-            self._unsent += data
-        else:
-            self._write(data)
-
-    def _write(self, data: bytes) -> None:
-        was_waiting = bool(self._unsent)
-        try:
-            sent = os.write(self._fd_in, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return  # it is dying; `_on_exit` tells what became of its calls
-        self._unsent = data[sent:]
-        if self._unsent and not was_waiting:
-            self._loop.add_writer(self._fd_in, self._on_writable)
-        elif was_waiting and not self._unsent:
-            self._loop.remove_writer(self._fd_in)
-
-    def _on_writable(self) -> None:
-        self._write(self._unsent)
-
     # --- in ---------------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
@@ -267,6 +205,7 @@ class ChildProcess:
             self._rest_from_flood()
         if alive is None:
             self._loop.remove_reader(self._fd_out)
+            self.broke_off = not self.retiring
             self.retire("it says nothing any more")
             self._loop.call_later(EXIT_SECONDS, self._end_mute)
 
@@ -383,12 +322,10 @@ class ChildProcess:
     def _close(self) -> None:
         self._overdue.cancel()
         self._loop.remove_reader(self._fd_out)
-        if self._unsent:
-            self._loop.remove_writer(self._fd_in)
+        self._orders.close()
         if self._pidfd >= 0:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
-        os.close(self._fd_in)
         os.close(self._fd_out)
         self._loop.run_in_executor(None, remove_folder, self._folder)
 

@@ -33,6 +33,8 @@ class ChildrenSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Calls after which a child is replaced."""
     result_max: int = RESULT_MAX
     """Longest answer that is read from a child, in bytes, unless a call that it has been given allows a longer one."""
+    idle_seconds: float = 60.0
+    """How long a child of another interpreter than the pool's own stays without a call."""
     adopt_orphans: bool = False
     """End whatever user code leaves running, however detached, even when we are killed: adopts every orphan below this
     process and starts a keeper beside it. Only for a process that has no children but the pool's."""

@@ -1,7 +1,7 @@
-"""Watches the event loop that asynchronous calls share: a call that blocks it must not stop those to come."""
+"""Watches the event loops that asynchronous calls share: a call that blocks it must not stop those to come."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dts_core.children.process import ChildProcess
 
@@ -14,13 +14,14 @@ class LoopWatch:
     """Pings the shared child while calls run in it.
 
     Args:
-        shared: The child that new calls go to.
-        on_blocked: Called once with a child that does not answer.
+        shared: The children that are watched.
+        on_blocked: Called with a child that does not answer, each PING_SECONDS until it does: who is asked what holds
+            it may not know at once.
     """
 
     def __init__(
         self,
-        shared: Callable[[], ChildProcess | None],
+        shared: Callable[[], Iterable[ChildProcess]],
         on_blocked: Callable[[ChildProcess], None],
     ) -> None:
         self._shared = shared
@@ -34,9 +35,10 @@ class LoopWatch:
 
     def _look(self) -> None:
         self._timer = None
-        child = self._shared()
-        if child is not None and child.runs:
-            if child.silent_seconds() >= BLOCKED_SECONDS:
+        for child in [each for each in self._shared() if each.runs]:
+            if not child.ready:
+                pass  # it is starting, and would not survive the question
+            elif child.silent_seconds() >= BLOCKED_SECONDS:
                 self._on_blocked(child)
             else:
                 child.ping()

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from dts_core.hosting.grants import Grant
     from dts_core.settings import BrokerSettings
 
+Files = tuple[Path | None, Path]
+"""Of the password, where there is one, and of the environment."""
 PASSWORD_VARIABLE = "DTS_MANAGEMENT_PASSWORD"  # noqa: S105 - the name of a variable
 
 
@@ -27,6 +29,9 @@ def broker() -> None:
 @click.option("--url", metavar="URL", help="Broker as it is reached; else that of the settings.")
 @click.option("--out", type=FILE, default=".", metavar="DIR", help="Folder for the two files. [.]")
 @click.option("--rotate", is_flag=True, help="Make a new password.")
+@click.option(
+    "--certificate", is_flag=True, help="No password: a certificate with the user's name."
+)
 @click.option("--management", metavar="URL", help="Apply it by RabbitMQ's management API.")
 @click.option("--management-user", default="guest", show_default=True, metavar="NAME")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -38,6 +43,7 @@ def grant(
     url: str | None,
     out: Path,
     rotate: bool,
+    certificate: bool,
     management: str | None,
     management_user: str,
     as_json: bool,
@@ -51,7 +57,8 @@ def grant(
     worker's EnvironmentFile. Without --management the commands for rabbitmqctl are printed. The
     password of --management-user is asked for, or taken from DTS_MANAGEMENT_PASSWORD. A user that
     is there keeps its password, which --out has to hold then, unless --rotate is given: users of
-    RabbitMQ are the same in all virtual hosts.
+    RabbitMQ are the same in all virtual hosts. With --certificate the user has no password, and
+    USER.env says auth=external.
 
     \b
     Examples:
@@ -59,7 +66,14 @@ def grant(
       dts broker grant --control -c server.toml --management https://rabbit:15671
     """  # noqa: D301 - below \b click keeps the lines
     from dts_core.config import load_settings
-    from dts_core.hosting.grants import apply_grant, check_password_kept, commands_of, keep_password
+    from dts_core.hosting.grants import (
+        apply_grant,
+        check_certificate_fits,
+        check_password_kept,
+        commands_of,
+        keep_login,
+        keep_password,
+    )
     from dts_core.settings import ServerFile
 
     settings = load_settings(
@@ -70,15 +84,21 @@ def grant(
         dev=dev,
         overrides={"broker.url": url},
     ).settings.broker
-    granted = _granted(host, queues, control, settings)
+    granted = _granted(host, queues, control, settings, certificate=certificate)
     api = None
     if management is not None:
         api = management_of(management, management_user, settings.tls.ca_file)
         api.get("whoami")  # before a file is written: a grant that fails changes none
-        if not rotate:
+        if certificate and not rotate:
+            check_certificate_fits(api, granted)
+        elif not rotate:
             check_password_kept(api, granted, out)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files = keep_password(out.absolute(), granted, settings.url, rotate=rotate)
+    files: Files
+    if certificate:
+        files = None, keep_login(out.absolute(), granted, settings.url)
+    else:
+        files = keep_password(out.absolute(), granted, settings.url, rotate=rotate)
     if api is not None:
         apply_grant(api, granted, files[0])
     commands = [] if api is not None else commands_of(granted, files[0])
@@ -89,7 +109,12 @@ def grant(
 
 
 def _granted(
-    host: str | None, queues: tuple[str, ...], control: bool, settings: "BrokerSettings"
+    host: str | None,
+    queues: tuple[str, ...],
+    control: bool,
+    settings: "BrokerSettings",
+    *,
+    certificate: bool,
 ) -> "Grant":
     from dts_core.brokers.rabbitmq.framing.address import address_of
     from dts_core.brokers.rabbitmq.permissions import (
@@ -111,9 +136,15 @@ def _granted(
             key="broker.url",
             advice=f"Give --url {AMQP_EXAMPLE.replace('USER:PASSWORD@', '')}.",
         )
-    vhost = address_of(settings.url).vhost
+    address = address_of(settings.url)
+    if certificate and not address.is_tls:
+        raise ConfigError(
+            "a certificate is shown by amqps:// alone.", key="broker.url", advice="Give --url."
+        )
+    vhost = address.vhost
     if host is None:
-        return Grant(CONTROL_USER, vhost, control_permissions(settings.mq), "management")
+        allowed = control_permissions(settings.mq)
+        return Grant(CONTROL_USER, vhost, allowed, "management", certificate)
     if not is_host(host):
         raise click.UsageError(f"{host!r} is no name of a host.")
     for queue in queues:
@@ -121,7 +152,8 @@ def _granted(
         if queue.split(".")[0] in ("dts", "host"):
             raise click.UsageError(f"queue {queue} is not for a worker of this host.")
     wanted = queues or ("default",)
-    return Grant(user_of(host), vhost, worker_permissions(host, wanted, settings.mq))
+    allowed = worker_permissions(host, wanted, settings.mq)
+    return Grant(user_of(host), vhost, allowed, by_certificate=certificate)
 
 
 def management_of(url: str, user: str, ca_file: str) -> Any:
@@ -134,15 +166,16 @@ def management_of(url: str, user: str, ca_file: str) -> Any:
     return Management(url, user=user, password=password, ca_file=ca_file)
 
 
-def _print_json(granted: "Grant", files: tuple[Path, Path], commands: list[str]) -> None:
+def _print_json(granted: "Grant", files: "Files", commands: list[str]) -> None:
     import msgspec
 
     told = msgspec.to_builtins(granted)
-    told |= {"password": str(files[0]), "env": str(files[1]), "commands": commands}
+    kept = None if files[0] is None else str(files[0])
+    told |= {"password": kept, "env": str(files[1]), "commands": commands}
     click.echo(msgspec.json.encode(told).decode())
 
 
-def _print(granted: "Grant", files: tuple[Path, Path], commands: list[str]) -> None:
+def _print(granted: "Grant", files: "Files", commands: list[str]) -> None:
     from dts_core.text import clean
 
     allowed = granted.permissions
@@ -152,7 +185,7 @@ def _print(granted: "Grant", files: tuple[Path, Path], commands: list[str]) -> N
         ("configure", allowed.configure),
         ("write", allowed.write),
         ("read", allowed.read),
-        ("password", str(files[0])),
+        ("password", str(files[0] or "none: by certificate")),
         ("environment", str(files[1])),
     ):
         click.echo(f"{name:<12} {clean(value, 2000)}")

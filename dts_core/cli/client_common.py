@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import rich_click as click
+import click
 
 from dts_core.plain import glyphs, words
 from dts_core.text import clean, clean_lines

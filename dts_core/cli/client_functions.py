@@ -1,9 +1,8 @@
-"""`dts functions list|show|add|push`."""
+"""`dts functions list|show|add|push`, and with them `versions|diff|rollback`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from dts_core.cli.client_common import (
     Where,
@@ -13,19 +12,21 @@ from dts_core.cli.client_common import (
     print_table,
     server_options,
 )
-from dts_core.errors import ApiError, ConfigError
-from dts_core.plain import words
+from dts_core.cli.client_push import add, push
+from dts_core.cli.client_versions import VERSIONS_HEADER, diff, rollback, version_rows, versions
 from dts_core.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from dts_core.model import Parameter
 
-SOURCE_MAX = 1 << 20
-
 
 @click.group()
 def functions() -> None:
-    """Functions: list them, look at one, add one."""
+    """Functions: list them, look at one, add one, go back to a former version."""
+
+
+for _command in (add, push, versions, diff, rollback):
+    functions.add_command(_command)
 
 
 @functions.command("list")
@@ -71,6 +72,10 @@ def show(where: Where, function: str, with_source: bool) -> None:
         return
     current = found.current
     print_line(f"{clean(found.id)}  {clean(current.summary)}")
+    if current.requires_python:
+        print_line(f"Python {clean(current.requires_python)}")
+    if current.dependencies:
+        print_line(f"packages: {clean(', '.join(current.dependencies), 2_000)}")
     print_table(
         ("PARAMETER", "TYPE", "DEFAULT", "HELP"),
         [
@@ -79,81 +84,10 @@ def show(where: Where, function: str, with_source: bool) -> None:
         ],
     )
     print_line()
-    rows = [
-        (
-            "*" if each.hash == found.default else "",
-            each.hash[:12],
-            each.author,
-            age(each.created_at),
-            words.size(each.size),
-            each.note,
-        )
-        for each in reversed(found.versions)
-    ]
-    print_table(("", "VERSION", "AUTHOR", "AGE", "SIZE", "NOTE"), rows)
+    print_table(VERSIONS_HEADER, version_rows(found))
 
 
 def _default(parameter: "Parameter") -> str:
     if parameter.required:
         return "required"
     return parameter.default_text or str(parameter.default)
-
-
-def _read(file: Path) -> str:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}.", file=str(file)) from error
-    if len(data) > SOURCE_MAX:
-        raise ConfigError(
-            f"has {len(data)} bytes; a source has at most {SOURCE_MAX}.", file=str(file)
-        )
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"is not UTF-8 at byte {error.start}.", file=str(file)) from error
-
-
-@functions.command()
-@click.argument("function", metavar="NS/NAME")
-@click.argument("file", metavar="FILE.py", type=click.Path(path_type=Path))
-@click.option("--note", default="", help="What this version is for.")
-@server_options
-def add(where: Where, function: str, file: Path, note: str) -> None:
-    """Create a function from a file with a `main`."""
-    source = _read(file)
-    with where.client() as client:
-        written = client.functions.add(function, source, note=note)
-    if where.as_json:
-        print_json(written)
-    else:
-        print_line(f"created {clean(written.id)}, version {clean(written.version[:12])}")
-
-
-@functions.command()
-@click.argument("function", metavar="NS/NAME")
-@click.argument("file", metavar="FILE.py", type=click.Path(path_type=Path))
-@click.option("--note", default="", help="What this version is for.")
-@server_options
-def push(where: Where, function: str, file: Path, note: str) -> None:
-    """Create a function, or give an existing one a new version, from a file.
-
-    \b
-    Example:
-      dts functions push sample/report report.py --note "less memory"
-    """  # noqa: D301 - below \b click keeps the lines
-    source = _read(file)
-    with where.client() as client:
-        try:
-            revision = client.functions.get(function).revision
-        except ApiError as error:
-            if error.answer_status != 404:
-                raise
-            written = client.functions.add(function, source, note=note)
-        else:
-            written = client.functions.update(function, source=source, note=note, revision=revision)
-    if where.as_json:
-        print_json(written)
-    else:
-        done = {"create": "created", "update": "changed"}.get(written.operation, written.operation)
-        print_line(f"{clean(done)} {clean(written.id)}, version {clean(written.version[:12])}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from dts_core.cli.client_common import (
     Where,

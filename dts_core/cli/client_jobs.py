@@ -1,10 +1,12 @@
 """`dts submit`, `jobs`, `job`, `cancel`, `again`, `me`."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
+from dts_core.cli.admin_output import read_secret_file
 from dts_core.cli.client_common import (
     Where,
     age,
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from dts_core.views import JobView
 
 
-def _json_value(text: str, what: str) -> Any:
+def json_value(text: str, what: str) -> Any:
+    """The value of an option. Raises UsageError when it is no JSON."""
     import msgspec
 
     try:
@@ -32,7 +35,8 @@ def _json_value(text: str, what: str) -> Any:
         ) from error
 
 
-def _keywords(pairs: tuple[str, ...]) -> dict[str, Any]:
+def keywords(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Named arguments from NAME=JSON. Raises UsageError for what is none."""
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -40,7 +44,22 @@ def _keywords(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise click.UsageError(f"--kw {clean(pair, 60)!r} must be NAME=JSON.")
         if name in found:
             raise click.UsageError(f"--kw {clean(name, 60)} is given twice.")
-        found[name] = _json_value(value, f"--kw {name}")
+        found[name] = json_value(value, f"--kw {name}")
+    return found
+
+
+def _secrets(wanted: tuple[str, ...], *, given: tuple[str, ...]) -> dict[str, str]:
+    """Texts of files, without the newline at their end, or typed unseen: the command line shows them to everybody."""
+    found: dict[str, str] = {}
+    taken = {pair.partition("=")[0] for pair in given}
+    for each in wanted:
+        name, _, file = each.partition("=")
+        if not name or name in found or name in taken:
+            raise click.UsageError(f"--secret {clean(name, 60)!r} is no name, or is given twice.")
+        if file:
+            found[name] = read_secret_file(Path(file)).rstrip("\r\n")
+        else:
+            found[name] = click.prompt(clean(name, 60), hide_input=True, err=True)
     return found
 
 
@@ -51,6 +70,13 @@ def _keywords(pairs: tuple[str, ...]) -> dict[str, Any]:
 )
 @click.option(
     "--kw", "kwargs", multiple=True, metavar="K=JSON", help="A keyword argument; repeat it."
+)
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    metavar="K[=FILE]",
+    help="A secret text as keyword argument: of a file, else asked for; repeat it.",
 )
 @click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
 @click.option("--version", default="", metavar="HASH", help="A version other than the default.")
@@ -74,6 +100,7 @@ def submit(
     function: str,
     args: tuple[str, ...],
     kwargs: tuple[str, ...],
+    secrets: tuple[str, ...],
     wait: bool,
     key: str,
     **options: Any,
@@ -85,10 +112,12 @@ def submit(
       dts submit sample/steps --kw count=5 --wait
       dts submit sample/wordcount --arg '"/etc/hosts"' --wait
       dts submit sample/fail --retries 2 --timeout 30
+      dts submit ops/login --arg '"db-1"' --secret password
     """  # noqa: D301 - below \b click keeps the lines
-    positional = [_json_value(text, "--arg") for text in args]
+    positional = [json_value(text, "--arg") for text in args]
+    named = keywords(kwargs) | _secrets(secrets, given=kwargs)
     with where.client() as client:
-        job = client.submit(function, args=positional, kwargs=_keywords(kwargs), key=key, **options)
+        job = client.submit(function, args=positional, kwargs=named, key=key, **options)
         if wait:
             job = client.wait_for(job.id)
     _show(where, job)

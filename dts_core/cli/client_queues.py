@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import rich_click as click
+import click
 
 from dts_core.cli.client_common import (
     Where,

@@ -5,7 +5,7 @@ import contextlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
 from dts_core.cli.client_common import (
     Where,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dts_core.config import Loaded
     from dts_core.settings import DaemonsFile
 
-NAMES = ("porter", "stethoscope", "logtracer", "scheduler", "internal", "requests")
+NAMES = ("porter", "stethoscope", "logtracer", "scheduler", "internal", "requests", "gateway")
 
 
 @click.command(context_settings=SETTINGS)
@@ -20,7 +20,7 @@ NAMES = ("porter", "stethoscope", "logtracer", "scheduler", "internal", "request
 def daemon(
     names: tuple[str, ...], config_file: Path | None, config_dir: Path | None, dev: bool
 ) -> None:
-    """Run daemons: porter, stethoscope, logtracer, scheduler, internal, requests.
+    """Run daemons: porter, stethoscope, logtracer, scheduler, internal, requests, gateway.
 
     They stand beside a server on RabbitMQ and MongoDB, together or each in a process of its own, on
     one host or on several. With a data folder as its store `dts server` runs them itself.

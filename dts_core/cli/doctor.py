@@ -34,7 +34,7 @@ def doctor(
     """Look at what a part needs, with its own settings and user, and say what to do.
 
     PART is server, daemons or worker. Looks at versions, connections, TLS, permissions, queues,
-    timeouts, clocks, indexes, replicas and this host. Changes nothing. Exit status 1: a problem.
+    timeouts, clocks, indexes, replicas, keys and this host. Changes nothing. Exit status 1: a problem.
 
     \b
     Examples:
@@ -73,9 +73,11 @@ async def _look(part: str, settings: Any) -> "list[Finding]":
 
 
 async def _worker(settings: "WorkerFile") -> "list[Finding]":
+    from dts_core.doctor.arguments import check_opening
     from dts_core.doctor.findings import ok, problem
     from dts_core.doctor.host import check_folder
-    from dts_core.places import check_worker_url, is_amqp, socket_of
+    from dts_core.doctor.signing import check_trust
+    from dts_core.places import check_worker_url, is_amqp, is_stdio, socket_of
     from dts_core.text import clean
 
     check_worker_url(settings.broker.url, settings.broker.tls)
@@ -86,6 +88,8 @@ async def _worker(settings: "WorkerFile") -> "list[Finding]":
 
         host = host_name(settings.worker.host)
         found = await check_rabbitmq(settings.broker, host=host, queues=settings.worker.queues)
+    elif is_stdio(settings.broker.url):
+        found.append(ok("broker", "a gateway launches this worker over SSH and is its broker"))
     else:
         path = socket_of(settings.broker.url, key="broker.url")
         shown = clean(str(path))
@@ -94,14 +98,18 @@ async def _worker(settings: "WorkerFile") -> "list[Finding]":
             if path.is_socket()
             else problem("broker", f"there is no socket {shown}", "Start the server there.")
         )
+    found += await check_trust(settings) + await check_opening(settings)
     if settings.worker.data:
         found += check_folder(settings.worker.data)
     return found
 
 
 async def _control(settings: "ServerFile | DaemonsFile") -> "list[Finding]":
+    from dts_core.doctor.arguments import check_internal, check_sealing
     from dts_core.doctor.findings import ok
     from dts_core.doctor.host import check_folder
+    from dts_core.doctor.mail import check_mail
+    from dts_core.doctor.signing import check_signer
     from dts_core.places import data_folder_of, layout_of
     from dts_core.settings import ServerFile
 
@@ -116,7 +124,12 @@ async def _control(settings: "ServerFile | DaemonsFile") -> "list[Finding]":
 
         found += await check_mongodb(settings.store)
     if isinstance(settings, ServerFile):
-        found += check_folder(data_folder_of(layout, settings.server.data))
+        folder = data_folder_of(layout, settings.server.data)
+        found += check_folder(folder) + check_signer(settings.signing, layout, folder)
+        found += check_sealing(settings.arguments, layout, folder)
+    else:
+        found += check_internal(settings.arguments)
+    found += await check_mail(settings.notify.smtp)
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from dts_core import __version__
-from dts_core.cli.table import COMMANDS
+from dts_core.cli.table import COMMANDS, Table
 from dts_core.errors import DtsError
 from dts_core.text import clean
 
@@ -18,17 +18,25 @@ USAGE: Final = 2
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and one line of help; imports one only to run it or to show its own help."""
+    """Knows its commands by name and one line of help; imports one only to run it or to show its own help.
+
+    Args:
+        table: The commands: name -> (module:attribute, line of help); those of `dts` itself when left out.
+    """
+
+    def __init__(self, *args: Any, table: Table = COMMANDS, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command that help shows, in the order of the table."""
-        return list(COMMANDS)
+        return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command; None when there is none of that name."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self._table:
             return None
-        module, attribute = COMMANDS[cmd_name][0].split(":")
+        module, attribute = self._table[cmd_name][0].split(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
@@ -36,7 +44,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list from the table, importing nothing."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, self._table[name][1]) for name in self.list_commands(ctx)])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -18,6 +18,7 @@ import click
 import msgspec
 
 from dts_core import loops, places
+from dts_core.cli.anteroom import Anteroom
 from dts_core.cli.http import HttpServer
 from dts_core.cli.workers import drain_of, worker_command
 from dts_core.config import Loaded
@@ -97,11 +98,23 @@ async def _run(plan: Plan, folder: Path, listener: socket.socket, umask: int) ->
         stop_requests(parent_pipe=plan.parent_pipe) as stop,
     ):
         limit = stop_limit(stop, STOP_SECONDS + _drain_seconds(plan))
+        anteroom = Anteroom(listener, plan.loaded.settings.server)
+
+        def tell(words: str) -> None:
+            notifier.status(words)
+            anteroom.tell(words)
+
         with contextlib.suppress(Stopped), limit:
-            waiting = Waiting(stop, notifier.status)
+            waiting = Waiting(stop, tell)
             opened = open_control(plan.layout, folder, plan.loaded.settings, waiting)
-            async with opened as control:
-                await _run_control(plan, folder, listener, umask, control, stop, notifier)
+            async with contextlib.aclosing(anteroom), opened as control:
+                administrator = await patiently(
+                    "the store", lambda: _prepare(plan, folder, control), stop, tell=tell
+                )
+                await anteroom.aclose()
+                await _run_control(
+                    plan, folder, listener, umask, control, stop, notifier, administrator
+                )
         _log.info("stopped")
 
 
@@ -113,13 +126,11 @@ async def _run_control(
     control: Control,
     stop: asyncio.Event,
     notifier: Notifier,
+    administrator: Administrator,
 ) -> None:
     """Serve until `stop` is set; then end in the order of the work."""
     _log.info("%s", plan.loaded.story())
     settings = plan.loaded.settings.server
-    administrator = await patiently(
-        "the store", lambda: _prepare(plan, folder, control), stop, tell=notifier.status
-    )
     http = HttpServer(control.app, listener, settings)
     fleet = _fleet(plan, folder, umask)
     ready = asyncio.Event()
@@ -156,6 +167,7 @@ def _drain_seconds(plan: Plan) -> float:
 async def _prepare(plan: Plan, folder: Path, control: Control) -> Administrator:
     """See that there is an administrator, and samples where they are wanted."""
     administrator = Administrator(folder, control.services.users, control.services.sessions)
+    await control.services.signing.sign_unsigned()
     if plan.adds_samples or (plan.with_samples and await administrator.is_new()):
         await add_samples(control.services)
     await administrator.ensure()

@@ -11,7 +11,7 @@ import msgspec
 
 from dts_core.config import Loaded
 from dts_core.hosting.fleet import WorkerCommand
-from dts_core.places import SOCKET
+from dts_core.places import PUBLIC_KEYS, SOCKET
 from dts_core.settings import AgentSettings, WorkerFile, WorkerSettings
 
 __all__ = ["drain_of", "worker_command"]
@@ -41,6 +41,8 @@ def worker_command(
     """
     common = {
         "DTS_BROKER_URL": f"link+unix://{folder / SOCKET}",
+        "DTS_SIGNING_PUBLIC_KEYS_FILE": str(folder / PUBLIC_KEYS),
+        "DTS_SIGNING_REQUIRED": "true",
         "DTS_AGENT_LEVEL": _level(loaded),
         "DTS_WORKER_DRAIN_SECONDS": str(drain_of(loaded)),
     }

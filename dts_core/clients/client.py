@@ -10,16 +10,28 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from dts_core.clients import calls, transport
-from dts_core.clients.describe import (
-    AsyncCalls,
-    AsyncSender,
-    Request,
-    SyncCalls,
-    SyncSender,
-    call,
-    collection_call,
+from dts_core.clients.collections import (
+    AdminFunctions,
+    AsyncGroup,
+    Collection,
+    Functions,
+    Namespaces,
+    SyncAdminFunctions,
+    SyncCollection,
+    SyncFunctions,
+    SyncGroup,
+    SyncNamespaces,
+    SyncUsers,
+    SyncVhosts,
+    Users,
+    Vhosts,
 )
+from dts_core.clients.describe import AsyncCalls, AsyncSender, Request, SyncCalls, SyncSender, call
+from dts_core.clients.mail import Mail, SyncMail
+from dts_core.clients.ssh import Ssh, SyncSsh
 from dts_core.clients.stream import StreamOptions, follow, follow_blocking
+from dts_core.clients.tokens import OwnTokens, SyncOwnTokens, SyncUserTokens, UserTokens
+from dts_core.clients.vault import SyncVault, Vault
 from dts_core.views import StreamEvent
 
 T = TypeVar("T")
@@ -31,6 +43,7 @@ class JobCalls:
     login = call(calls.login)
     logout = call(calls.logout)
     session = call(calls.session)
+    change_password = call(calls.change_password)
     submit = call(calls.submit)
     submit_described = call(calls.submit_described)
     submit_many = call(calls.submit_many)
@@ -58,93 +71,22 @@ class JobCalls:
     status = call(calls.status)
 
 
-class FunctionReads:
-    """`client.functions`: what there is to call."""
-
-    list = call(calls.list_functions)
-    get = call(calls.get_function)
-    source = call(calls.function_source)
-
-
-class FunctionWrites(FunctionReads):
-    """`admin.functions`: and how it changes."""
-
-    add = call(calls.add_function)
-    update = call(calls.update_function)
-    delete = call(calls.delete_function)
-
-
 class OperationReads:
     """`admin.operations`: the audit."""
 
     list = call(calls.operations)
+    get = call(calls.operation)
+    difference = call(calls.operation_difference)
+    verify = call(calls.verify_operations)
+    checkpoint = call(calls.operations_checkpoint)
 
 
-class _AsyncGroup(AsyncCalls):
-    def __init__(self, sender: AsyncSender) -> None:
-        self._to = sender
-
-    def _sender(self) -> AsyncSender:
-        return self._to
-
-
-class _SyncGroup(SyncCalls):
-    def __init__(self, sender: SyncSender) -> None:
-        self._to = sender
-
-    def _sender(self) -> SyncSender:
-        return self._to
-
-
-class Functions(FunctionReads, _AsyncGroup):
-    """Functions, on the loop."""
-
-
-class AdminFunctions(FunctionWrites, Functions):
-    """Functions and their changes, on the loop."""
-
-
-class Operations(OperationReads, _AsyncGroup):
+class Operations(OperationReads, AsyncGroup):
     """The audit, on the loop."""
 
 
-class SyncFunctions(FunctionReads, _SyncGroup):
-    """Functions, blocking."""
-
-
-class SyncAdminFunctions(FunctionWrites, SyncFunctions):
-    """Functions and their changes, blocking."""
-
-
-class SyncOperations(OperationReads, _SyncGroup):
+class SyncOperations(OperationReads, SyncGroup):
     """The audit, blocking."""
-
-
-class CollectionCalls:
-    """`admin.users`, `admin.namespaces`: one admin collection, its documents as maps."""
-
-    collection: str
-    list = collection_call(calls.list_documents)
-    get = collection_call(calls.get_document)
-    add = collection_call(calls.add_document)
-    update = collection_call(calls.update_document)
-    delete = collection_call(calls.delete_document)
-
-
-class Collection(CollectionCalls, _AsyncGroup):
-    """An admin collection, on the loop."""
-
-    def __init__(self, sender: AsyncSender, collection: str) -> None:
-        super().__init__(sender)
-        self.collection = collection
-
-
-class SyncCollection(CollectionCalls, _SyncGroup):
-    """An admin collection, blocking."""
-
-    def __init__(self, sender: SyncSender, collection: str) -> None:
-        super().__init__(sender)
-        self.collection = collection
 
 
 class Client(JobCalls, AsyncCalls):
@@ -179,6 +121,11 @@ class Client(JobCalls, AsyncCalls):
     def functions(self) -> Functions:
         """What there is to call."""
         return Functions(self)
+
+    @cached_property
+    def tokens(self) -> OwnTokens:
+        """Access tokens of oneself."""
+        return OwnTokens(self)
 
     def _sender(self) -> AsyncSender:
         return self
@@ -237,15 +184,46 @@ class AdminClient(Client):
         """Functions and their changes."""
         return AdminFunctions(self)
 
-    @cached_property
-    def users(self) -> Collection:
-        """Who may ask."""
-        return Collection(self, "users")
+    schema = call(calls.schema)
 
     @cached_property
-    def namespaces(self) -> Collection:
+    def users(self) -> Users:
+        """Who may ask."""
+        return Users(self)
+
+    @cached_property
+    def namespaces(self) -> Namespaces:
         """What owns functions."""
-        return Collection(self, "namespaces")
+        return Namespaces(self)
+
+    @cached_property
+    def vhosts(self) -> Vhosts:
+        """Machines reached by SSH."""
+        return Vhosts(self)
+
+    @cached_property
+    def user_tokens(self) -> UserTokens:
+        """Access tokens of all users."""
+        return UserTokens(self)
+
+    @cached_property
+    def mail(self) -> Mail:
+        """Whether mail works."""
+        return Mail(self)
+
+    @cached_property
+    def ssh(self) -> Ssh:
+        """Commands and functions on many hosts."""
+        return Ssh(self)
+
+    @cached_property
+    def vault(self) -> Vault:
+        """Keys of the secrets in the store."""
+        return Vault(self)
+
+    def collection(self, name: str) -> Collection:
+        """An admin collection by its name, its documents as maps."""
+        return Collection(self, name)
 
     @cached_property
     def operations(self) -> Operations:
@@ -277,6 +255,11 @@ class SyncClient(JobCalls, SyncCalls):
     def functions(self) -> SyncFunctions:
         """What there is to call."""
         return SyncFunctions(self)
+
+    @cached_property
+    def tokens(self) -> SyncOwnTokens:
+        """Access tokens of oneself."""
+        return SyncOwnTokens(self)
 
     def _sender(self) -> SyncSender:
         return self
@@ -326,15 +309,46 @@ class SyncAdminClient(SyncClient):
         """Functions and their changes."""
         return SyncAdminFunctions(self)
 
-    @cached_property
-    def users(self) -> SyncCollection:
-        """Who may ask."""
-        return SyncCollection(self, "users")
+    schema = call(calls.schema)
 
     @cached_property
-    def namespaces(self) -> SyncCollection:
+    def users(self) -> SyncUsers:
+        """Who may ask."""
+        return SyncUsers(self)
+
+    @cached_property
+    def namespaces(self) -> SyncNamespaces:
         """What owns functions."""
-        return SyncCollection(self, "namespaces")
+        return SyncNamespaces(self)
+
+    @cached_property
+    def vhosts(self) -> SyncVhosts:
+        """Machines reached by SSH."""
+        return SyncVhosts(self)
+
+    @cached_property
+    def user_tokens(self) -> SyncUserTokens:
+        """Access tokens of all users."""
+        return SyncUserTokens(self)
+
+    @cached_property
+    def mail(self) -> SyncMail:
+        """Whether mail works."""
+        return SyncMail(self)
+
+    @cached_property
+    def ssh(self) -> SyncSsh:
+        """Commands and functions on many hosts."""
+        return SyncSsh(self)
+
+    @cached_property
+    def vault(self) -> SyncVault:
+        """Keys of the secrets in the store."""
+        return SyncVault(self)
+
+    def collection(self, name: str) -> SyncCollection:
+        """An admin collection by its name, its documents as maps."""
+        return SyncCollection(self, name)
 
     @cached_property
     def operations(self) -> SyncOperations:

@@ -178,6 +178,11 @@ def segment(text: str) -> str:
     return quote(text, safe="", errors="backslashreplace")
 
 
+def dry(dry_run: bool) -> Mapping[str, str]:
+    """The query of a write that only says what would be done."""
+    return {"dry_run": "true"} if dry_run else {}
+
+
 def get(
     path: str,
     answer: type[T],

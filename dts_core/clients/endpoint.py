@@ -2,16 +2,16 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import platformdirs
 
 from dts_core.errors import ConfigError, DtsError
+from dts_core.filelock import only_one
 from dts_core.private import write_private
-
-DEFAULT_PORT = 7117
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +87,21 @@ def write_contexts(contexts: Contexts, file: Path | None = None) -> None:
     path = file or contexts_file()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(path, msgspec.json.format(msgspec.json.encode(contexts)))
+
+
+@contextmanager
+def changed_contexts(file: Path | None = None) -> Iterator[Contexts]:
+    """The contexts, to be changed inside; written when that ends well. Others that change them wait for it.
+
+    Raises:
+        ConfigError: The file is not ours, or another process changes it all the time.
+    """
+    path = file or contexts_file()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with only_one(path.with_name(f".{path.name}.lock")):
+        known = read_contexts(path)
+        yield known
+        write_contexts(known, path)
 
 
 def find_endpoint(
@@ -206,10 +221,41 @@ def _of_context(context: Context, name: str) -> Endpoint:
 
 
 def _by_context(name: str, contexts: Contexts) -> Endpoint:
+    return _of_context(known_context(contexts, name), name)
+
+
+def known_context(contexts: Contexts, name: str) -> Context:
+    """The context of that name. Raises ConfigError, with those that there are."""
     found = contexts.contexts.get(name)
     if found is None:
         known = ", ".join(sorted(contexts.contexts)) or "none"
         raise ConfigError(
             f"there is no context {name!r}; known: {known}.", advice="Make one with `dts login`."
         )
-    return _of_context(found, name)
+    return found
+
+
+def rename_context(contexts: Contexts, name: str, new: str) -> None:
+    """Call a context otherwise; it stays the current one.
+
+    Raises:
+        ConfigError: There is none, the new name is empty, or it is another one's.
+    """
+    known_context(contexts, name)
+    if not new.strip() or (new != name and new in contexts.contexts):
+        why = f"there is a context {new!r} already." if new.strip() else "a context needs a name."
+        raise ConfigError(why, advice="Choose another name.")
+    contexts.contexts = {
+        new if each == name else each: kept for each, kept in contexts.contexts.items()
+    }
+    if contexts.current == name:
+        contexts.current = new
+
+
+def remove_context(contexts: Contexts, name: str) -> Context:
+    """Forget a context; its token goes on until it is ended. When it was the current one, there is none."""
+    found = known_context(contexts, name)
+    del contexts.contexts[name]
+    if contexts.current == name:
+        contexts.current = ""
+    return found

@@ -18,7 +18,7 @@ TRIES = 4
 """How often a repeatable request is sent at most."""
 BACKOFF_SECONDS = 0.2
 WAITED_SECONDS = 2.0
-"""A server that took so long to refuse a question has tried for us: who asked hears it rather than waits on."""
+"""A server that took so long to refuse has tried for us: who asked hears it rather than waits on."""
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _BUSY = frozenset({502, 503, 504})
 
@@ -100,7 +100,7 @@ def may_retry(
     if isinstance(failure, _UNSENT):
         return True
     if isinstance(failure, httpx.Response):
-        if request.method == "GET" and waited > WAITED_SECONDS:
+        if waited > WAITED_SECONDS:
             return False
         return request.repeatable and failure.status_code in _BUSY
     return request.repeatable
@@ -176,4 +176,9 @@ def problem(response: httpx.Response) -> ApiError:
         answer_code=clean(told.code, 60),
         fields={clean(name, 120): clean(reason, 500) for name, reason in told.fields.items()},
         advice=clean(told.advice, 500),
+        told={
+            name: value
+            for name in ("current", "sent", "differ", "dependents")
+            if (value := getattr(told, name)) is not msgspec.UNSET
+        },
     )

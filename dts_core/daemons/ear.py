@@ -17,13 +17,17 @@ from dts_core import __version__
 from dts_core.brokers.base import HEARTBEATS, RESULTS, Broker, Message, Outgoing
 from dts_core.clock import Clock
 from dts_core.codec import encode
+from dts_core.deadline import answer_within
 from dts_core.errors import DtsError
 from dts_core.model import JobResults, PartState, ProgressReport
-from dts_core.services.listening import EAR, LAG_SECONDS, RECORDER, Hearing
+from dts_core.services.listening import EAR, Hearing
+from dts_core.services.recording import LAG_SECONDS, RECORDER, STALE_SECONDS
 from dts_core.stores.base import RoleStore
 
 PROOF_SECONDS: Final = 1.0
 """How often a proof is sent, more or less."""
+SEND_SECONDS: Final = 4.0
+"""How long one may take; not waited for anew each time while the broker is away."""
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +61,8 @@ class Ear:
         self._clock = clock
         self._owner = owner
         self._hearers = hearers
+        self.trouble = ""
+        """Why the last proof could not be sent; empty when it could."""
         self._terms = 0
         self._said: datetime | None = None
         self.open()
@@ -89,9 +95,13 @@ class Ear:
         """Send proofs until cancelled; one that cannot be sent proves that nobody can be heard."""
         while True:
             try:
-                await self.prove()
+                with answer_within(SEND_SECONDS):
+                    await self.prove()
             except DtsError as error:
+                self.trouble = error.message
                 log.debug("a proof was not sent: %s", error)
+            else:
+                self.trouble = ""
             # Several that share a queue are served in turn: in step, each would be handed the others' proofs for ever.
             await asyncio.sleep(PROOF_SECONDS * random.uniform(0.5, 1.5))
 
@@ -116,13 +126,14 @@ class Ear:
         if not self._is_alone:
             self._hearing.missed()
         since, until = self._hearing.since, self._hearing.until
-        if (
-            since is None
-            or until is None
-            or until == self._said
-            or not self._is_worth_saying(until)
-        ):
+        if since is None or until is None or until == self._said:
             return
+        if self._is_worth_saying(until):
+            await self._say(since, until)
+
+    async def _say(
+        self, since: datetime | None, until: datetime | None, *, takers: int = 0
+    ) -> None:
         part = PartState(
             id=self._id,
             name=self.name,
@@ -133,6 +144,7 @@ class Ear:
             seen_at=self._clock.now(),
             listening_since=since,
             heard_until=until,
+            takers=takers,
         )
         try:
             await self._store.save_part(part)
@@ -154,16 +166,67 @@ class Ear:
 
 
 class Recorder(Ear):
-    """The porter's: says so whenever everything that was sent a moment ago is recorded, and nothing while it lags.
+    """The porter's: says whether what it was sent is recorded, and how far the queue is.
 
-    Where several porters share the queue, each sees some of its own proofs; that is enough.
+    Where several porters share the queue, each sees some of its own proofs; that is enough to know that nothing waits
+    there for long. What a porter was sent only it can know of: while it keeps up it says so every second.
+
+    Args:
+        broker: As of Ear; so with store, clock and owner.
+        takers: How many take results now; None: not looked at.
+
+    Attributes:
+        waits: Seconds that the oldest of what this porter was sent has waited.
     """
 
     name = RECORDER
     queue = RESULTS
 
+    def __init__(
+        self,
+        broker: Broker,
+        store: RoleStore,
+        clock: Clock,
+        owner: str,
+        *,
+        takers: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
+        super().__init__(broker, store, clock, owner)
+        self.waits: Callable[[], float] = lambda: 0.0
+        self._takers = takers
+        self._known_takers = 0
+        self._looked_at = clock.monotonic()
+        self._woke_at = float("-inf")
+
+    async def prove(self) -> None:
+        """See Ear; says too that this porter keeps up, if it does.
+
+        Raises:
+            BrokerError: A proof may not arrive, or nobody can say who takes results.
+        """
+        await super().prove()
+        takers = 0 if self._takers is None else await self._takers()
+        if self._keeps_up():
+            await self._say(self._hearing.since, self._said, takers=takers)
+
     def _report(self, proof: str) -> ProgressReport | JobResults:
         return JobResults("", proof, [])
 
+    async def _say(
+        self, since: datetime | None, until: datetime | None, *, takers: int = 0
+    ) -> None:
+        if takers:
+            self._known_takers = takers
+        await super()._say(since, until, takers=self._known_takers)
+
     def _is_worth_saying(self, until: datetime) -> bool:
-        return abs((self._clock.now() - until).total_seconds()) <= LAG_SECONDS
+        lag = abs((self._clock.now() - until).total_seconds())
+        return lag <= LAG_SECONDS and self._keeps_up()
+
+    def _keeps_up(self) -> bool:
+        """Whether what has come is not old. After a pause of ours what has come is still to be read."""
+        now = self._clock.monotonic()
+        if now - self._looked_at > STALE_SECONDS:
+            self._woke_at = now
+        self._looked_at = now
+        return now - self._woke_at > LAG_SECONDS and self.waits() <= LAG_SECONDS

@@ -83,7 +83,7 @@ class Patient(msgspec.Struct, kw_only=True):
     """Seconds of attention at which it was last heard."""
     rebooted: float | None = None
     is_restored: bool = False
-    """Known from the store alone: nothing was heard since we started."""
+    """Nothing was heard since we started, or since we hear again: time alone makes it no better."""
 
     def merged(self) -> Heartbeat:
         """The newest beat, with the work of all workers together; one that has said goodbye has no slots to offer."""
@@ -106,6 +106,7 @@ class Patient(msgspec.Struct, kw_only=True):
             counts=[(event, function, count) for (event, function), count in counts.items()],
             functions={key: value for beat in beats for key, value in beat.functions.items()},
             queues=sorted({queue for beat in beats for queue in beat.queues}),
+            readied=[each for worker in self.workers.values() for each in worker.beat.readied],
         )
 
     def host(self, alarms: int) -> Host:
@@ -118,6 +119,7 @@ class Patient(msgspec.Struct, kw_only=True):
             beat=self.merged(),
             alarms=alarms,
             workers=len(self.workers),
+            worker_names=sorted(self.workers),
         )
 
 
@@ -145,6 +147,16 @@ class Fleet:
                 silent_since=seconds,
                 is_restored=True,
             )
+
+    def excuse(self, seconds: float) -> None:
+        """Nobody could be heard until now: whoever is not lost yet has a whole window from `seconds` on to be heard."""
+        for patient in self.hosts.values():
+            if patient.state is HostState.LOST:
+                continue
+            for worker in patient.workers.values():
+                worker.heard = seconds
+            patient.silent_since = seconds
+            patient.is_restored = True
 
     def hear(self, beat: Heartbeat, seconds: float, at: datetime) -> Heard:
         """Take in one cleaned heartbeat."""

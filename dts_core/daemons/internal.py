@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+import msgspec
+
 from dts_core import codec
 from dts_core.brokers.base import (
     CONTROL,
@@ -27,9 +29,18 @@ from dts_core.clock import Clock
 from dts_core.daemons.internal_calls import BuiltinCall, PluginCall, Running, failed
 from dts_core.daemons.internal_reports import Reports
 from dts_core.daemons.internal_results import handed_over
-from dts_core.errors import BrokerError, CodecError, DtsError, FunctionRefused, StoreError
+from dts_core.errors import (
+    BrokerError,
+    CodecError,
+    DtsError,
+    FunctionRefused,
+    StoreError,
+    VaultError,
+)
 from dts_core.model import Cancel, Control, JobMessage, JobResult, JobResults, Pauses
 from dts_core.names import split_function
+from dts_core.remote import Remotes
+from dts_core.sealed import Opener, Secrets, refusal
 from dts_core.services.builtins import PLUGIN, Builtins
 from dts_core.services.container import Services
 from dts_core.services.results import clean_error
@@ -79,10 +90,12 @@ class Internal(Consumer[JobMessage]):
         broker: A link of its own: claims belong to (HOST, `worker`).
         store: For leases.
         services: What the shipped functions may use.
+        remotes: Their sessions with virtual hosts; entered and closed by whoever made it.
         builtins: Where the sources lie.
         settings: [consumer.internal].
         clock: For instants.
         worker: Its name; unique for each start where several may run.
+        opener: Opens secret arguments; None: no key is there.
     """
 
     name = WORKER
@@ -94,22 +107,26 @@ class Internal(Consumer[JobMessage]):
         broker: Broker,
         store: JobStore,
         services: Services,
+        remotes: Remotes,
         builtins: Builtins,
         settings: InternalSettings,
         clock: Clock,
         *,
         worker: str = WORKER,
+        opener: Opener | None = None,
     ) -> None:
         super().__init__(broker, prefetch=settings.prefetch, batch=settings.batch)
         self._store = store
         self._services = services
+        self._remotes = remotes
         self._builtins = builtins
         self._clock = clock
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._held: dict[str, _Held] = {}
         self._is_paused = False
         self._worker = worker
-        self._reports = Reports(broker, clock, host=HOST, worker=worker)
+        self._secrets = Secrets(opener)
+        self._reports = Reports(broker, clock, host=HOST, worker=worker, secrets=self._secrets)
         child = ChildSettings(host=HOST)
         self._children = Children(ChildrenSettings(slots=settings.concurrency, child=child))
 
@@ -169,6 +186,7 @@ class Internal(Consumer[JobMessage]):
                 raise HandBack("it could not be run here now")
             await self._report(held, ended)
         finally:
+            self._secrets.forget(message.id)
             held.over.set()
             if self._held[message.id] is held:
                 del self._held[message.id]
@@ -185,6 +203,8 @@ class Internal(Consumer[JobMessage]):
             return Ended(EndKind.CANCELLED)
         try:
             held.running = await self._call(held)
+        except VaultError as error:
+            return Ended(EndKind.FAILED, error=refusal(error), retry=False)
         except (DtsError, ImportError, AttributeError, OSError) as error:
             return failed("LoadFailed", str(error), retry=False)
         if held.cancelled.is_set():  # while its source was read
@@ -193,10 +213,12 @@ class Internal(Consumer[JobMessage]):
         ended = await held.running.end()
         self._reports.finished(held.job.id)
         _log.info("job %s %s", held.job.id, ended.kind)
-        return ended
+        said = self._secrets.veil_error(held.job.id, ended.error)
+        return msgspec.structs.replace(ended, error=said)
 
     async def _call(self, held: _Held) -> Running:
-        job, reports = held.job, self._reports
+        args, kwargs = self._secrets.open(held.job)
+        job, reports = msgspec.structs.replace(held.job, args=args, kwargs=kwargs), self._reports
         _, name = split_function(job.function)
         path = self._builtins.path(name)
         if path is None or not await asyncio.to_thread(path.is_file):
@@ -205,7 +227,8 @@ class Internal(Consumer[JobMessage]):
             source = await asyncio.to_thread(path.read_bytes)
             epoch = held.delivery.epoch
             return PluginCall(self._children, job, source, held.delivery.attempt, reports, epoch)
-        return BuiltinCall(job, name, self._services, reports, held.delivery.epoch, self._clock)
+        epoch = held.delivery.epoch
+        return BuiltinCall(job, name, self._services, self._remotes, reports, epoch, self._clock)
 
     async def _report(self, held: _Held, ended: Ended) -> None:
         """Publish the result; as long as the broker refuses, it is tried again and the lease goes on."""

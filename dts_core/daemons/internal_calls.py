@@ -8,12 +8,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from dts_core.builtin import calling
+from dts_core.builtin import NotAgain, calling
 from dts_core.children import Call, Children, Ended, EndKind, StopKind
 from dts_core.clock import Clock
 from dts_core.daemons.internal_reports import Reports
 from dts_core.errors import CodecError
 from dts_core.model import JobError, JobMessage
+from dts_core.remote import Remotes
 from dts_core.services.container import Services
 from dts_core.text import clean, clean_lines
 
@@ -48,16 +49,18 @@ class BuiltinCall:
         job: JobMessage,
         name: str,
         services: Services,
+        remotes: Remotes,
         reports: Reports,
         epoch: int,
         clock: Clock,
     ) -> None:
         self.job = job.id
         self.submitter = job.submitter
+        self.epoch = epoch
         self.services = services
+        self.remotes = remotes
         self._message = job
         self._reports = reports
-        self._epoch = epoch
         self._clock = clock
         self._main = importlib.import_module(f"dts_core.builtin.{name}").main
         try:
@@ -66,11 +69,11 @@ class BuiltinCall:
         except msgspec.DecodeError as error:
             raise CodecError(f"the arguments are no JSON: {error}") from error
         self._task: asyncio.Task[Any] | None = None
-        self._is_stopped = False
+        self.is_cancelled = False
 
     def progress(self, fraction: float, text: str = "") -> None:
         """See Calling."""
-        self._reports.progress(self.job, self._epoch, fraction, text)
+        self._reports.progress(self.job, self.epoch, fraction, text)
 
     def log(self, text: str, level: int = 20) -> None:
         """See Calling."""
@@ -78,7 +81,7 @@ class BuiltinCall:
 
     def stop(self) -> None:
         """See Running."""
-        self._is_stopped = True
+        self.is_cancelled = True
         if self._task is not None:
             self._task.cancel()
 
@@ -97,7 +100,7 @@ class BuiltinCall:
             in_time = task.done()
             task.cancel()
             await asyncio.wait([task])
-        if not in_time and not self._is_stopped:
+        if not in_time and not self.is_cancelled:
             return failed("Timeout", f"it ran longer than {limit:g} seconds")
         return self._outcome(task)
 
@@ -107,10 +110,11 @@ class BuiltinCall:
 
     def _outcome(self, task: asyncio.Task[Any]) -> Ended:
         if task.cancelled():
-            return Ended(EndKind.CANCELLED if self._is_stopped else EndKind.GIVEN_BACK)
+            return Ended(EndKind.CANCELLED if self.is_cancelled else EndKind.GIVEN_BACK)
         if (error := task.exception()) is not None:
             trace = "".join(traceback.format_exception(error))
-            return failed(type(error).__name__, str(error), trace=trace)
+            again = not isinstance(error, NotAgain)
+            return failed(type(error).__name__, str(error), trace=trace, retry=again)
         try:
             result = msgspec.json.encode(task.result())
         except (TypeError, ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ from dts_core.brokers.base import HEARTBEATS, LOGS, Broker, Message, Outgoing
 from dts_core.clock import Clock
 from dts_core.errors import BrokerError
 from dts_core.model import JobMessage, LogBatch, LogRecord, Progress, ProgressReport
+from dts_core.sealed import Secrets
 from dts_core.text import clean, clean_lines
 
 __all__ = ["Reports"]
@@ -25,7 +26,10 @@ _log = logging.getLogger(__name__)
 class Reports:
     """Collects; `run` sends. Losing some delays what people see and nothing else."""
 
-    def __init__(self, broker: Broker, clock: Clock, *, host: str, worker: str) -> None:
+    def __init__(
+        self, broker: Broker, clock: Clock, *, host: str, worker: str, secrets: Secrets
+    ) -> None:
+        self._secrets = secrets
         self._broker = broker
         self._clock = clock
         self._host = host
@@ -46,7 +50,7 @@ class Reports:
                 self._host,
                 "job",
                 level,
-                clean_lines(text, TEXT_MAX),
+                clean_lines(self._secrets.veil(job.id, text), TEXT_MAX),
                 job.id,
                 job.function,
             )
@@ -56,7 +60,8 @@ class Reports:
     def progress(self, job_id: str, epoch: int, fraction: float, text: str) -> None:
         """Send how far a job is soon; only the last word counts."""
         share = min(max(fraction, 0.0), 1.0)
-        self._progress[job_id] = Progress(job_id, epoch, share, clean(text, 200))
+        shown = clean(self._secrets.veil(job_id, text), 200)
+        self._progress[job_id] = Progress(job_id, epoch, share, shown)
         self._wake.set()
 
     def finished(self, job_id: str) -> None:

@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
-from dts_core.brokers.base import RESULTS, Broker
+from dts_core.brokers.base import RESULTS, Broker, Delivery
 from dts_core.brokers.consumer import Consumer
 from dts_core.clock import Clock
+from dts_core.daemons.arrivals import Arrivals
 from dts_core.daemons.ear import Recorder
 from dts_core.errors import DtsError, NotFound
 from dts_core.model import RESULT_MAX, Job, JobResults, Outcome, Transition
@@ -63,6 +64,10 @@ class Porter(Consumer[JobResults]):
         self.results_refused = 0
         self._on_refused = on_refused
         self._recorder = recorder
+        self._arrivals = Arrivals()
+        self._in_hand = 0
+        if recorder is not None:
+            recorder.waits = self._waits
 
     async def run(self) -> None:
         """Record until cancelled; to processes that judge leases it proves that it keeps up."""
@@ -70,6 +75,27 @@ class Porter(Consumer[JobResults]):
             group.create_task(super().run(), name="porter-results")
             if self._recorder is not None:
                 group.create_task(self._recorder.run(), name="porter-recorder")
+
+    def _arrived(self, deliveries: list[Delivery]) -> None:
+        self._arrivals.come(self._clock.monotonic(), self.counters["received"])
+        super()._arrived(deliveries)
+
+    def _begin(self) -> None:
+        waited = len(self._waiting)
+        super()._begin()
+        self._in_hand += waited - len(self._waiting)  # from now on, not from when its task runs
+
+    async def _handle(self, batch: list[Delivery]) -> None:
+        try:
+            await super()._handle(batch)
+        finally:
+            self._in_hand -= len(batch)
+
+    def _waits(self) -> float:
+        """Seconds that the oldest result that was sent here has waited to be recorded."""
+        came = self.counters["received"]
+        done = came - len(self._waiting) - self._in_hand
+        return self._arrivals.waits(self._clock.monotonic(), came=came, done=done)
 
     async def operate_batch(
         self, messages: Sequence[JobResults]

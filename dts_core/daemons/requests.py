@@ -7,23 +7,27 @@ must be one of their host.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from dts_core.brokers.base import (
+    CONTROL,
+    HOLDERS,
     REQUESTS,
     Broker,
     ClaimAnswer,
     ClaimRequest,
     ClaimVerdict,
     Delivery,
+    Message,
     claim_of,
 )
 from dts_core.brokers.consumer import PAUSE_FIRST_SECONDS, Consumer
 from dts_core.brokers.senders import host_of
 from dts_core.clock import Clock
+from dts_core.codec import encode
 from dts_core.errors import (
     CodecError,
     Conflict,
@@ -42,6 +46,7 @@ from dts_core.model import (
     ClaimsRequest,
     HeldReply,
     HeldRequest,
+    Holders,
     JobError,
     Question,
     SourceReply,
@@ -51,6 +56,7 @@ from dts_core.services.claims import Claims
 from dts_core.services.granting import Granting
 from dts_core.services.queues import paused_queues
 from dts_core.services.results import UnfitResult, check_result, too_large
+from dts_core.services.signatures import signature_of
 from dts_core.stores.base import Store
 
 __all__ = ["CHUNK", "Requests"]
@@ -86,6 +92,8 @@ class Requests(Consumer[Question]):
         result_max: Largest result, in bytes.
         prefetch: Most questions at a time.
         claims: Grants claims, for workers on a broker that knows none; None: nobody asks for them here.
+        signing: Id of the key that the server of this process signs with; other servers say it in the store.
+        sealing: The keys that it seals secret arguments to; likewise.
     """
 
     name = "requests"
@@ -101,6 +109,8 @@ class Requests(Consumer[Question]):
         result_max: int = RESULT_MAX,
         prefetch: int = 128,
         claims: Claims | None = None,
+        signing: str = "",
+        sealing: Sequence[str] = (),
     ) -> None:
         super().__init__(broker, prefetch=prefetch)
         self._store = store
@@ -108,6 +118,8 @@ class Requests(Consumer[Question]):
         self._result_max = result_max
         self._check = partial(check_result, most=result_max)
         self._claims = claims
+        self._signing = signing
+        self._sealing = frozenset(sealing)
         self._granting = None if claims is None else Granting(claims)
         self._chunks = asyncio.Semaphore(CHUNKS_AT_ONCE)
         self._paused: frozenset[str] = frozenset()
@@ -178,12 +190,28 @@ class Requests(Consumer[Question]):
             raise InvalidInput(f"{len(asked.items)} claims in one question.")
         paused = [item.queue in self._paused for item in asked.items]
         requests = [
-            ClaimRequest(item.job, asked.host, asked.worker, item.redelivered, item.epoch)
+            ClaimRequest(
+                item.job, asked.host, asked.worker, item.redelivered, item.epoch, item.lease
+            )
             for item, is_paused in zip(asked.items, paused, strict=True)
             if not is_paused
         ]
-        answers = iter(await self._granting.grant(requests) if requests else ())
+        granted = await self._granting.grant(requests) if requests else []
+        await self._call_holders([
+            request.job for request, answer in zip(requests, granted, strict=True) if answer.lease
+        ])  # fmt: skip
+        answers = iter(granted)
         return ClaimsReply([_PAUSED if is_paused else _told(next(answers)) for is_paused in paused])
+
+    async def _call_holders(self, jobs: list[str]) -> None:
+        """Whoever lives renews the leases of these, before they are asked for again."""
+        if not jobs:
+            return
+        order = Holders(jobs)
+        try:
+            await self.broker.fanout(CONTROL, Message(encode(order), type=HOLDERS))
+        except DtsError as error:  # heartbeats renew them too
+            _log.warning("the holders of %d jobs could not be called: %s", len(jobs), error)
 
     async def _held(self, asked: HeldRequest) -> HeldReply:
         """Which claims are the worker's own, and which it does not know of; the leases of both begin anew."""
@@ -195,15 +223,29 @@ class Requests(Consumer[Question]):
         return HeldReply(mine, [claim for claim, is_own in zip(others, own, strict=True) if is_own])
 
     async def _source(self, asked: SourceRequest) -> SourceReply:
-        """The chunk from `offset` on; `total` 0 for content that is not known here."""
+        """The chunk from `offset` on; `total` 0 for content that is not known here. With the first comes who signed."""
+        if not asked.hash:
+            return await self._keys()
         data = await self._store.get_blob(asked.hash) if _is_hash(asked.hash) else None
         start = max(asked.offset, 0)
+        is_wanted = data is not None and start == 0 and asked.function
+        signature = (
+            await signature_of(self._store, asked.function, asked.hash) if is_wanted else None
+        )
         return SourceReply(
             hash=asked.hash if data is not None else "",
             total=len(data) if data is not None else 0,
             offset=start,
             data=b"" if data is None else data[start : start + CHUNK],
+            signature=signature,
         )
+
+    async def _keys(self) -> SourceReply:
+        """The keys of all servers that run: those that sign, and those that are sealed to."""
+        parts = await self._store.parts()
+        signers = {part.signing for part in parts} | {self._signing}
+        sealers = self._sealing.union(*(part.sealing for part in parts))
+        return SourceReply("", 0, 0, b"", signers=sorted(signers - {""}), sealers=sorted(sealers))
 
     async def _chunk(self, chunk: BlobChunk, delivery: Delivery) -> BlobReply:
         """How much of the whole is kept with this chunk."""
@@ -258,7 +300,11 @@ _PAUSED: Final = ClaimGrant(ClaimVerdict.HELD.value, retry_after_seconds=PAUSED_
 
 def _told(answer: ClaimAnswer) -> ClaimGrant:
     return ClaimGrant(
-        answer.verdict.value, answer.epoch, answer.attempt, answer.retry_after_seconds
+        str(answer.verdict),
+        answer.epoch,
+        answer.attempt,
+        answer.retry_after_seconds,
+        answer.lease,
     )
 
 

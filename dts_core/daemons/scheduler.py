@@ -28,9 +28,10 @@ BATCH: Final = 500
 """Most jobs of one write."""
 MINUTE_SECONDS: Final = 60.0
 HOUR_SECONDS: Final = 3600.0
+DAY_SECONDS: Final = 86_400.0
 PAUSES_SECONDS: Final = 3.0
 """How often workers are told what is paused and what is to stop: one may just have come, or missed it."""
-LOST_SECONDS: Final = 60.0
+LOST_SECONDS: Final = 10.0
 """How often lost invitations are looked for."""
 LEAST_SLEEP_SECONDS: Final = 0.005
 T = TypeVar("T")
@@ -61,21 +62,16 @@ class Scheduler:
         self._leases = leases
         self._result_max = result_max
         self._reminders = Reminders(broker, store, clock)
-        self._wake = asyncio.Event()
         self._chores: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("publish pending jobs", settings.pending_seconds, self.publish_pending),
             ("announce pauses", PAUSES_SECONDS, self.announce_pauses),
             ("repeat orders to stop", PAUSES_SECONDS, self._reminders.repeat_cancels),
             ("look for lost invitations", LOST_SECONDS, self.publish_lost),
             ("roll up samples", MINUTE_SECONDS, self.roll_up),
-            ("retention", HOUR_SECONDS, self.retain),
+            ("retention", _retention_seconds(retention), self.retain),
         ]
         self._done_at = {name: float("-inf") for name, _, _ in self._chores}
         self.moved = 0
-
-    def nudge(self) -> None:
-        """Look again now: something was scheduled that may be due before the next tick."""
-        self._wake.set()
 
     async def run(self) -> None:
         """Work until cancelled. A store or broker that is away is tried again each tick."""
@@ -88,13 +84,8 @@ class Scheduler:
 
     async def _keep_due(self) -> None:
         while True:
-            self._wake.clear()
             due = await self._guarded("due jobs", self.tick)
-            try:
-                async with asyncio.timeout(self._pause(due)):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            await asyncio.sleep(self._pause(due))
 
     async def _keep_chores(self) -> None:
         least = min(every for _, every, _ in self._chores)
@@ -278,3 +269,9 @@ async def _repeat(step: Callable[[], Awaitable[int]], full: int) -> int:
         total += done
         if done < full:
             return total
+
+
+def _retention_seconds(kept: RetentionSettings) -> float:
+    """So often that what is kept for a short time stands at most a quarter longer; each hour at least."""
+    shortest = min(kept.jobs_days, kept.logs_days) * DAY_SECONDS
+    return max(min(shortest / 4, HOUR_SECONDS), MINUTE_SECONDS / 6)

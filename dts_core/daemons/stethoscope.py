@@ -17,10 +17,13 @@ from dts_core.clock import Clock
 from dts_core.codec import encode
 from dts_core.daemons.alarms import Book
 from dts_core.daemons.attention import Attention
+from dts_core.daemons.deafness import Deafness
 from dts_core.daemons.diagnosis import Diagnosis
 from dts_core.daemons.ear import Ear
 from dts_core.daemons.fleet import Fleet, Heard, HostState, Patience, Patient
+from dts_core.daemons.notifying import Notifier
 from dts_core.daemons.vitals import clean_beat, finite, memory_used, share, worst_disk
+from dts_core.deadline import answer_within
 from dts_core.errors import DtsError, StoreUnavailable
 from dts_core.model import (
     Alarm,
@@ -46,6 +49,8 @@ SAMPLE_SECONDS: Final = 1.0
 """Shortest time between two points of a host's history."""
 PEAK_SECONDS: Final = 60.0
 """How often the peaks of open alarms are written."""
+TELL_SECONDS: Final = 2.0
+"""How long the next look at silence waits for what is told of the last."""
 EVENTS_MAX: Final = 1_000
 """Entries of one message on `events`."""
 ALARMS_MAX: Final = 10_000
@@ -61,7 +66,9 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
 
     Args:
         on_unwritten: Called when what was heard, leases among it, could not be written.
-        ear: Proves to other processes until when everybody was heard; None: who judges leases is in this process.
+        ear: Proves until when everybody was heard, to other processes and here; None: broker and judges of leases are
+            in this process.
+        notifier: Tells people of alarms; None: nobody is told.
 
     Raises:
         ConfigError: A clear line is not below its fire line.
@@ -80,6 +87,7 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         *,
         on_unwritten: Callable[[], None] = lambda: None,
         ear: Ear | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         super().__init__(broker, prefetch=settings.prefetch, batch=settings.batch)
         self._store = store
@@ -90,6 +98,7 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         self.fleet = Fleet(patience)
         self.book = Book(new_id)
         self._diagnosis = Diagnosis(settings, self.fleet, self.book)
+        self._deafness = None if ear is None else Deafness(ear, self.fleet, self.book)
         self._changed = asyncio.Event()
         self._dirty: dict[str, HostSample | None] = {}
         self._sampled: dict[str, float] = {}
@@ -102,6 +111,7 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         self._store_failed = False
         self._on_unwritten = on_unwritten
         self._ear = ear
+        self._notifier = notifier
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -115,6 +125,8 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(super().run(), name="stethoscope-listen")
             tasks.create_task(self._keep(), name="stethoscope-keep")
+            if self._notifier is not None:
+                tasks.create_task(self._keep_notifying(), name="stethoscope-notices")
             if self._ear is not None:
                 self._ear.open()
                 tasks.create_task(self._ear.run(), name="stethoscope-ear")
@@ -123,14 +135,14 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         """Know what was known before: hosts (each with a whole window to be heard) and open alarms."""
         seconds = self._attention.look(self._clock.monotonic())
         self.fleet.restore(await self._store.hosts(), seconds)
-        self.book.restore(await self._store.alarms(open_only=True, limit=ALARMS_MAX))
+        await self._restore_alarms()
         self._peaks = {alarm.id: alarm.peak for alarm in self.book.open_alarms()}
 
     async def operate_batch(self, messages: Sequence[Heartbeat | ProgressReport]) -> None:
         """Take in heartbeats and progress, in order; never waits."""
         monotonic, at = self._clock.monotonic(), self._clock.now()
         behind = len(messages) >= self.batch
-        seconds = self._attention.look(monotonic, behind=behind)
+        seconds = self._attention.look(monotonic, behind=behind, deaf=self._is_deaf(monotonic))
         for message in messages:
             if isinstance(message, Heartbeat):
                 self._hear(clean_beat(message), seconds, at)
@@ -140,7 +152,11 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
 
     def review(self) -> None:
         """Judge silence; called every tick."""
-        seconds, at = self._attention.look(self._clock.monotonic()), self._clock.now()
+        monotonic, at = self._clock.monotonic(), self._clock.now()
+        seconds = self._attention.look(monotonic, deaf=self._is_deaf(monotonic))
+        if self._deafness is not None:
+            for alarm in self._deafness.judge(seconds, at):
+                self._keep_alarm(alarm)
         for patient, before in self.fleet.review(seconds):
             self._dirty.setdefault(patient.name, None)
             if patient.state is HostState.LOST:
@@ -168,9 +184,39 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         if self._ear is not None:
             await self._ear.written(heard)
         try:
-            await self._tell(changes)
+            with answer_within(TELL_SECONDS):
+                await self._tell(changes)
         except DtsError as error:
             log.debug("changes were not told: %s", error)  # streams look at the store by themselves
+
+    async def notify(self) -> None:
+        """Tell people what they are owed; the next flush writes down what they were told.
+
+        Raises:
+            DtsError: Some of it has to wait.
+        """
+        assert self._notifier is not None
+        marked = await self._notifier.send()
+        for alarm in marked:
+            self._alarms.setdefault(alarm.id, alarm)
+        if marked:
+            self._changed.set()
+
+    async def _keep_notifying(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self.notify()
+            except DtsError as error:
+                log.warning("mail of alarms has to wait: %s", error)
+
+    async def _restore_alarms(self) -> None:
+        """Open ones; and closed ones of which people may be owed news, among the newest ALARMS_MAX."""
+        told = self._notifier is not None
+        alarms = await self._store.alarms(open_only=not told, limit=ALARMS_MAX)
+        self.book.restore(alarms)
+        if self._notifier is not None:
+            self._notifier.restore(alarms)
 
     async def _keep(self) -> None:
         while True:
@@ -181,6 +227,9 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
             self._changed.clear()
             self.review()
             await self.flush()
+
+    def _is_deaf(self, monotonic: float) -> bool:
+        return self._deafness is not None and self._deafness.look(monotonic)
 
     def _hear(self, beat: Heartbeat, seconds: float, at: datetime) -> None:
         known = self.fleet.hosts.get(beat.host)
@@ -279,14 +328,22 @@ class Stethoscope(Consumer[Heartbeat | ProgressReport]):
         while self._alarms:
             alarm_id = next(iter(self._alarms))
             alarm = self._alarms[alarm_id]
-            if not await self._store.save_alarm(alarm):
+            if not await self._save_alarm(alarm):
                 # Another one of that name is open in the store: that one counts.
-                self.book.restore(await self._store.alarms(open_only=True, limit=ALARMS_MAX))
+                await self._restore_alarms()
             if self._alarms.get(alarm_id) is alarm:
                 del self._alarms[alarm_id]
             state = "open" if alarm.closed_at is None else "closed"
             changes.append(Change("alarms", alarm.id, state))
         return changes
+
+    async def _save_alarm(self, alarm: Alarm) -> bool:
+        if self._notifier is None:
+            return await self._store.save_alarm(alarm)
+        owing = self._notifier.owing(alarm)
+        kept = await self._store.save_alarm(owing)
+        (self._notifier.kept if kept else self._notifier.forget)(owing)
+        return kept
 
     async def _tell(self, changes: list[Change]) -> None:
         notes, self._notes = self._notes, []

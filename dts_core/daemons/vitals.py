@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, TypeVar
 
-from dts_core.model import Disk, Heartbeat
+from dts_core.model import Disk, Heartbeat, Readied
 from dts_core.text import clean
 
 HOST_MAX: Final = 253
 TEXT_MAX: Final = 200
+WHY_MAX: Final = 500
 CORES_MAX: Final = 1024
 DISKS_MAX: Final = 64
 HELD_MAX: Final = 10_000
@@ -92,6 +93,7 @@ def clean_beat(beat: Heartbeat) -> Heartbeat:
         },
         queues=_names(beat.queues),
         missing=_names(beat.missing),
+        readied=_readied(beat),
     )
 
 
@@ -106,6 +108,20 @@ def _disks(disks: list[Disk]) -> list[Disk]:
             inodes_used=share(disk.inodes_used),
         )
     return list(kept.values())
+
+
+def _readied(beat: Heartbeat) -> list[Readied]:
+    return [
+        Readied(
+            order=name(each.order),
+            worker=name(beat.worker),
+            function=name(each.function),
+            hash=name(each.hash),
+            why=clean(each.why, WHY_MAX),
+            runs=name(each.runs),
+        )
+        for each in beat.readied[-LIST_MAX:]
+    ]
 
 
 def _counts(counts: list[tuple[int, str, int]]) -> list[tuple[int, str, int]]:

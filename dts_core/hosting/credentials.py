@@ -46,7 +46,7 @@ class Administrator:
 
     async def is_new(self) -> bool:
         """Whether there is no user yet: a new data folder."""
-        return not (await self._users.page(limit=1)).items
+        return await self._users.is_empty()
 
     async def ensure(self) -> None:
         """Make the first administrator where there is no user yet, and see that the token counts."""

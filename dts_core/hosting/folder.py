@@ -17,6 +17,7 @@ OURS: Final = (
     "link.sock",
     "*.json",
     "*.key",
+    "*.pub",
     ".*",
     "plugins",
     "worker*",

@@ -33,6 +33,8 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.watchdog_seconds = watchdog_seconds
         self._status = ""
+        self._owed = ""
+        """What did not pass and has to: that this process is ready."""
         self._socket: socket.socket | None = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -58,21 +60,23 @@ class Notifier:
     def ready(self, status: str = "") -> None:
         """Everything that others wait for is there."""
         self._status = self._line(status)
-        self._send(f"READY=1\nSTATUS={self._status}")
+        self._owed = f"READY=1\nSTATUS={self._status}"
+        self._pay()
 
     def stopping(self) -> None:
         """The end has begun."""
         self._send("STOPPING=1\nSTATUS=stopping")
 
     def status(self, text: str) -> None:
-        """One line for people (`systemctl status`); the same line again is not sent."""
+        """One line for people (`systemctl status`); a line that has passed is not sent again."""
+        self._pay()
         line = self._line(text)
-        if line != self._status:
+        if line != self._status and self._send(f"STATUS={line}"):
             self._status = line
-            self._send(f"STATUS={line}")
 
     def ping(self) -> None:
         """Keep the watchdog quiet for another while."""
+        self._pay()
         self._send("WATCHDOG=1")
 
     def close(self) -> None:
@@ -85,10 +89,17 @@ class Notifier:
     def _line(text: str) -> str:
         return one_line(text, STATUS_MAX)
 
-    def _send(self, text: str) -> None:
+    def _pay(self) -> None:
+        if self._owed and self._send(self._owed):
+            self._owed = ""
+
+    def _send(self, text: str) -> bool:
+        """Whether the manager has it."""
         if self._socket is None:
-            return
+            return False
         try:
             self._socket.sendto(text.encode(), self._address)
         except OSError as error:  # it does not read, or is gone; the next message may pass
             _log.debug("the service manager was not told: %s", error)
+            return False
+        return True

@@ -6,6 +6,7 @@ producer. Hot messages are arrays on the wire (`array_like`): a newer version ma
 """
 
 from dts_core.model.admin import (
+    ChainHead,
     Function,
     FunctionVersion,
     HostDrain,
@@ -13,6 +14,7 @@ from dts_core.model.admin import (
     Operation,
     Parameter,
     QueuePause,
+    Signature,
     SubmitterRecord,
     Token,
     User,
@@ -20,6 +22,7 @@ from dts_core.model.admin import (
 from dts_core.model.base import Document, Record
 from dts_core.model.control import (
     CHUNK_MAX,
+    Ahead,
     BlobChunk,
     BlobReply,
     Cancel,
@@ -33,6 +36,7 @@ from dts_core.model.control import (
     Drain,
     HeldReply,
     HeldRequest,
+    Holders,
     PartState,
     Pauses,
     Question,
@@ -41,7 +45,17 @@ from dts_core.model.control import (
     SourceReply,
     SourceRequest,
 )
-from dts_core.model.hosts import Alarm, Disk, Heartbeat, Host, HostSample, Progress, ProgressReport
+from dts_core.model.hosts import (
+    Alarm,
+    Disk,
+    Heartbeat,
+    Host,
+    HostSample,
+    Notice,
+    Progress,
+    ProgressReport,
+    Readied,
+)
 from dts_core.model.jobs import (
     ARGS_MAX,
     INLINE_MAX,
@@ -57,9 +71,13 @@ from dts_core.model.jobs import (
     JobResults,
     Outcome,
     Page,
+    Sealed,
     Transition,
+    Trial,
 )
 from dts_core.model.logs import LogBatch, LogQuery, LogRecord
+from dts_core.model.remote import HostOutput, HostRun
+from dts_core.model.vhosts import VirtualHost
 
 __all__ = [
     "ARGS_MAX",
@@ -67,11 +85,13 @@ __all__ = [
     "INLINE_MAX",
     "RESULT_CEILING",
     "RESULT_MAX",
+    "Ahead",
     "Alarm",
     "Attempt",
     "BlobChunk",
     "BlobReply",
     "Cancel",
+    "ChainHead",
     "Change",
     "Changes",
     "ClaimGrant",
@@ -87,8 +107,11 @@ __all__ = [
     "Heartbeat",
     "HeldReply",
     "HeldRequest",
+    "Holders",
     "Host",
     "HostDrain",
+    "HostOutput",
+    "HostRun",
     "HostSample",
     "Job",
     "JobCounts",
@@ -101,6 +124,7 @@ __all__ = [
     "LogQuery",
     "LogRecord",
     "Namespace",
+    "Notice",
     "Operation",
     "Outcome",
     "Page",
@@ -112,12 +136,17 @@ __all__ = [
     "Question",
     "QueuePause",
     "QueueStats",
+    "Readied",
     "Record",
     "Reload",
+    "Sealed",
+    "Signature",
     "SourceReply",
     "SourceRequest",
     "SubmitterRecord",
     "Token",
     "Transition",
+    "Trial",
     "User",
+    "VirtualHost",
 ]

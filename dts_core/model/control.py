@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from dts_core.model.admin import Signature
 from dts_core.model.base import Document, Record
 from dts_core.model.jobs import JobError
 
@@ -13,6 +14,8 @@ class SourceRequest(Record, frozen=True, tag="source"):
 
     hash: str
     offset: int = 0
+    function: str = ""
+    """namespace/name that it is to be run as; empty: the worker asks for no signature."""
 
 
 class SourceReply(Record, frozen=True):
@@ -22,6 +25,12 @@ class SourceReply(Record, frozen=True):
     total: int
     offset: int
     data: bytes
+    signature: Signature | None = None
+    """With the first chunk, where the function was named and its version is signed."""
+    signers: list[str] = []
+    """To a question that names no hash: the ids of the keys that servers sign with now."""
+    sealers: list[str] = []
+    """To the same: the keys that servers seal secret arguments to now, as `Sealer.names` has them."""
 
 
 CHUNK_MAX = 512 << 10
@@ -50,6 +59,8 @@ class ClaimItem(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0
     queue: str = ""
     """Where its message came from, without the prefix."""
+    lease: int = 0
+    """What a former answer said of the claim that stands against it."""
 
 
 class ClaimsRequest(Record, frozen=True, tag="claims"):
@@ -67,6 +78,7 @@ class ClaimGrant(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0
     attempt: int = 0
     retry_after_seconds: float = 0.0
+    lease: int = 0
 
 
 class ClaimsReply(Record, frozen=True):
@@ -113,11 +125,29 @@ class Cancel(Record, frozen=True, tag="cancel"):
     by: str = ""
 
 
+class Holders(Record, frozen=True, tag="holders"):
+    """Control, for the broker's side of a worker: say that you hold these jobs, if you do. Their messages came back."""
+
+    jobs: list[str]
+
+
+class Ahead(Record, frozen=True):
+    """Why a version is fetched that is no new default one."""
+
+    order: str = ""
+    """Id of the deploy whom to tell what became of it, by a heartbeat; empty: nobody waits."""
+    hosts: list[str] = []
+    """Only these; empty: every one."""
+    is_default: bool = False
+    """Whether it is what the host runs of the function, unless a job names another."""
+
+
 class Reload(Record, frozen=True, tag="reload"):
     """Control: a function has a new default version; fetch it ahead of the next job."""
 
     function: str
     hash: str
+    ahead: Ahead | None = None
 
 
 class Drain(Record, frozen=True, tag="drain"):
@@ -178,6 +208,14 @@ class PartState(Document, frozen=True, kw_only=True):
     """For the `ear` of a stethoscope, by its own clock: since when it has heard everybody without a gap."""
     heard_until: datetime | None = None
     """For the same, by the same clock: what was said until then is in the store."""
+    signing: str = ""
+    """For a server: the id of the key that it signs functions with."""
+    takers: int = 0
+    """For the `recorder` of a porter: how many take results, itself among them. 0: not looked at."""
+    words: str = ""
+    """For a launched worker, as its gateway says it: `up`, or what is wrong."""
+    sealing: list[str] = []
+    """For a server: the keys that it seals secret arguments to, as `Sealer.names` has them."""
 
 
 class QueueStats(Document, frozen=True, kw_only=True):

@@ -14,6 +14,20 @@ class Disk(Document, frozen=True, kw_only=True):
     inodes_used: float = 0.0
 
 
+class Readied(Document, frozen=True, kw_only=True):
+    """What became of a version on a worker that a deploy told to have it ready."""
+
+    order: str
+    """Id of the deploy's job."""
+    worker: str
+    function: str
+    hash: str
+    why: str = ""
+    """Why it is not ready; empty: it is."""
+    runs: str = ""
+    """Hash of the version of the function that the worker loaded last; empty: none yet."""
+
+
 class Heartbeat(Document, frozen=True, kw_only=True, tag="heartbeat"):
     """A sign of life, with what the host and the worker are doing."""
 
@@ -54,6 +68,8 @@ class Heartbeat(Document, frozen=True, kw_only=True, tag="heartbeat"):
     queues: list[str] = []
     missing: list[str] = []
     """Figures this host could not measure."""
+    readied: list[Readied] = []
+    """What lately became of versions that it was told to have ready; the newest last."""
 
 
 class Progress(Record, frozen=True):
@@ -85,6 +101,8 @@ class Host(Document, frozen=True, kw_only=True):
     beat: Heartbeat
     alarms: int = 0
     workers: int = 1
+    worker_names: list[str] = []
+    """Of those that were heard lately; empty where an older stethoscope wrote it."""
 
 
 class HostSample(Record, frozen=True):
@@ -102,6 +120,19 @@ class HostSample(Record, frozen=True):
     sent: float = 0.0
 
 
+class Notice(Document, frozen=True, kw_only=True):
+    """That people are owed the news of an alarm, or have had it; kept with the alarm, in the same write."""
+
+    of: str
+    """opened | closed"""
+    by: str
+    """Idempotency key of the job that carries it: the alarm's own, or one of a digest of many."""
+    until: datetime
+    """End of the window that it was counted in; a digest goes out then."""
+    sent: bool = False
+    """Whether the job was accepted."""
+
+
 class Alarm(Document, frozen=True, kw_only=True):
     """One incident: (host, rule, start)."""
 
@@ -116,3 +147,5 @@ class Alarm(Document, frozen=True, kw_only=True):
     value: float = 0.0
     peak: float = 0.0
     text: str = ""
+    notices: list[Notice] = []
+    """Empty: nobody is told by mail."""

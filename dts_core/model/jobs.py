@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from dts_core.model.admin import Signature
 from dts_core.model.base import Document, Record
 from dts_core.states import JobEvent, JobState
 
@@ -20,6 +21,8 @@ RESULT_CEILING = 64 << 20
 """No setting allows a larger result, in bytes of JSON."""
 INLINE_MAX = 256 << 10
 """Largest result that travels in its message, in bytes of JSON; a larger one goes ahead of it in chunks."""
+_TOLD = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+"""States that a worker's report leads to. A dead job's worker said nothing: its host is all that is known."""
 T = TypeVar("T")
 
 
@@ -46,6 +49,25 @@ class Attempt(Document, frozen=True, kw_only=True):
     error: JobError | None = None
 
 
+class Trial(Record, frozen=True):
+    """A version that some hosts run in place of the one that a job names: a canary."""
+
+    version: str
+    """sha256 of its source, in hex."""
+    is_async: bool
+    hosts: list[str]
+
+
+class Sealed(Document, frozen=True, kw_only=True):
+    """The secret arguments of a call, sealed to the workers' key; `dts_core.sealed` makes and opens it."""
+
+    key: str
+    """Id of the key: the first 16 hex digits of the public half's sha256."""
+    places: dict[str, str]
+    """`args/INDEX` or `kwargs/NAME`, where `***` stands -> the parameter."""
+    box: bytes
+
+
 class Job(Document, frozen=True, kw_only=True):
     """One call of a function, with its options and where it stands."""
 
@@ -58,6 +80,10 @@ class Job(Document, frozen=True, kw_only=True):
     """Whether `main` is a coroutine function: those share a child's event loop."""
     args: bytes = b"[]"
     kwargs: bytes = b"{}"
+    sealed: Sealed | None = None
+    """What `***` stands for in args and kwargs; None: nothing is secret."""
+    envelope: Signature | None = None
+    """That the server accepted it as it stands; None where jobs are not signed."""
     queue: str = "default"
     """`default`, another name, `host.<host>`, or `dts`; the broker's queue is `jobs.<queue>`."""
     priority: int = 0
@@ -104,6 +130,17 @@ class Job(Document, frozen=True, kw_only=True):
     result_size: int = 0
     changed: int = 0
     """Position of its last change in the store; grows over all jobs."""
+    trial: Trial | None = None
+    """None: `version` runs wherever it runs."""
+    ran: str = ""
+    """Of a job on trial that is over: the version that its worker says it ran; empty: it said none, so `version`."""
+
+    @property
+    def running_version(self) -> str:
+        """The version that ran, as its worker said; until that, the one that its host is to run."""
+        if self.trial is not None and self.state in _TOLD:
+            return self.trial.version if self.ran == self.trial.version else self.version
+        return version_on(self.host, self.version, self.trial)
 
 
 class JobMessage(Record, frozen=True):
@@ -122,6 +159,23 @@ class JobMessage(Record, frozen=True):
     submitter: str = ""
     retries: int = 0
     result_max: int = RESULT_MAX
+    trial: Trial | None = None
+    sealed: Sealed | None = None
+    """What `***` stands for in args and kwargs."""
+    envelope: Signature | None = None
+    """That the server accepted the job as it stands, for this queue; `dts_core.signing` makes and checks it."""
+
+    def on(self, host: str) -> "JobMessage":
+        """The job as this host runs it: of the version on trial, where it is one of its hosts."""
+        trial = self.trial
+        if trial is None or host not in trial.hosts:
+            return self
+        return msgspec.structs.replace(self, version=trial.version, is_async=trial.is_async)
+
+
+def version_on(host: str, version: str, trial: Trial | None) -> str:
+    """The version that a host runs of a job that names `version`."""
+    return trial.version if trial is not None and host in trial.hosts else version
 
 
 class JobResult(Record, frozen=True):
@@ -140,6 +194,8 @@ class JobResult(Record, frozen=True):
     """sha256 in hex of the result's JSON, when it went ahead in chunks; `result` is None then."""
     size: int = 0
     """Of that result, in bytes."""
+    version: str = ""
+    """The version that ran of a job that came with a trial; empty: the one that the job named."""
 
 
 class JobResults(Record, frozen=True):
@@ -175,6 +231,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """For BURY: only of a job that was lost so often."""
     charge: bool = True
     """For CLAIM: attempt + 1. False when the job comes back uncharged."""
+    ran: str = ""
+    """For FINISH, FAIL and CONFIRM_CANCEL: the version that its worker says it ran."""
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -120,13 +120,15 @@ def _parts(status: StatusView) -> list[str]:
 
 def _alarms(status: StatusView, now: datetime) -> list[str]:
     alarms = [alarm for alarm in status.alarms if alarm.closed_at is None]
+    off = [f"       {words.MAIL_OFF}"] if status.mail == "off" else []
     if not alarms:
-        return ["ALARMS none", ""]
+        return ["ALARMS none", *off, ""]
     return [
         *(
             f"ALARM  {a.level}  {a.host}  {a.rule}  {words.since(a.opened_at, now)}  {a.text}"
             for a in alarms
         ),
+        *off,
         "",
     ]
 

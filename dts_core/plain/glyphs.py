@@ -46,6 +46,17 @@ PART: Mapping[str, Look] = {
     "away": Look("◐", "warn"),
     "quiet": Look("○", "bad"),
 }
+RUN: Mapping[str, Look] = {
+    "ok": Look("●", "good"),
+    "failed": Look("✗", "bad"),
+    "unreachable": Look("○", "bad"),
+    "timed_out": Look("◷", "warn"),
+    "cancelled": Look("⊘", "idle"),
+    "never_started": Look("◇", "idle"),
+    "running": Look("▶", "busy"),
+    "waiting": Look("·", "idle"),
+}
+"""What became of a host of a fan-out; the last two while its job goes on."""
 UNKNOWN = Look("?", "idle")
 
 
@@ -57,6 +68,11 @@ def job(state: str) -> Look:
 def host(state: str) -> Look:
     """The look of a host's state."""
     return HOST.get(state, UNKNOWN)
+
+
+def run(state: str) -> Look:
+    """The look of what became of a host of a fan-out."""
+    return RUN.get(state, UNKNOWN)
 
 
 def part(state: str) -> Look:

@@ -47,6 +47,31 @@ def state(queue: QueueView, now: datetime) -> str:
     return "open"
 
 
+def facts(queue: QueueView, now: datetime) -> list[tuple[str, str]]:
+    """Every figure with its unit: (what, value); the last one says why something is not told."""
+    moves = (
+        ("in", queue.published_rate, queue.published),
+        ("out", queue.delivered_rate, queue.delivered),
+        ("done", queue.acked_rate, queue.acked),
+    )
+    out = [
+        ("queue", queue.name),
+        ("state", state(queue, now)),
+        ("ready", words.plural(queue.ready, "message")),
+        ("unacked", unacked(queue)),
+        ("oldest", oldest(queue)),
+        ("consumers", words.count(queue.consumers)),
+    ]
+    for what, each, so_far in moves:
+        total = "" if queue.partial else f", {words.count(so_far)} so far"
+        out.append(
+            (what, f"{rate(each)}/s{total}" if each is not None else f"not known yet{total}")
+        )
+    out.append(("dropped", words.plural(queue.dropped, "message")))
+    out.append(("dead letters", words.count(queue.dead)))
+    return [*out, ("", NOT_TOLD)] if queue.partial else out
+
+
 def dead_facts(letter: DeadLetterDetail) -> list[tuple[str, str]]:
     """Everything but the body: (what, value); empty ones are left out."""
     facts = [

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 _AGE_UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "m"))
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 ABSENT = "–"
+MAIL_OFF = "mail is off: alarms are shown here alone"
 
 
 def age(seconds: float | None) -> str:

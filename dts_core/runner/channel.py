@@ -1,15 +1,18 @@
 """The child's end of the two pipes, and everything a job reports through them."""
 
+from __future__ import annotations
+
 import os
 import select
-import threading
 import time
-from collections import deque
-from typing import Optional
+from _thread import allocate_lock, get_ident
 
 from dts_core.runner import frames
-from dts_core.runner.frames import Frame
 from dts_core.runner.jobapi import Run, Running, Sink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dts_core.runner.frames import Frame
 
 READ_SIZE = 1 << 18
 FRAME_MAX = 1 << 28
@@ -26,11 +29,11 @@ class Channel(Sink):
         self.fd_out = fd_out
         self.pid = os.getpid()
         self._rest = b""
-        self._waiting: deque[Frame] = deque()
-        self._reading = threading.Lock()
-        self._writing = threading.Lock()
+        self._waiting: list[Frame] = []
+        self._reading = allocate_lock()
+        self._writing = allocate_lock()
         self._writer = 0
-        self._late: deque[bytes] = deque()
+        self._late: list[bytes] = []
         self._poller = select.poll()
         self._poller.register(fd_in, select.POLLIN | select.POLLHUP)
         self._pending: list[bytes] = []
@@ -40,8 +43,8 @@ class Channel(Sink):
     def _disown(self) -> None:
         """A process forked by user code has no part in the conversation."""
         self.pid = -1
-        self._writing = threading.Lock()
-        self._reading = threading.Lock()
+        self._writing = allocate_lock()
+        self._reading = allocate_lock()
         for fd in (self.fd_in, self.fd_out):
             try:
                 os.close(fd)
@@ -50,14 +53,13 @@ class Channel(Sink):
 
     # --- in -----------------------------------------------------------------------------------
 
-    def wait(self) -> Optional[list[Frame]]:
+    def wait(self) -> list[Frame] | None:
         """Whole frames, at least one, in order; None when the worker has closed the pipe."""
         while not self._waiting:
             with self._reading:
                 if not self.read():
                     return None
-        found = list(self._waiting)
-        self._waiting.clear()
+        found, self._waiting = self._waiting, []
         return found
 
     def read(self) -> bool:
@@ -74,8 +76,7 @@ class Channel(Sink):
 
     def taken(self) -> list[Frame]:
         """The frames that have been read and not given out."""
-        found = list(self._waiting)
-        self._waiting.clear()
+        found, self._waiting = self._waiting, []
         return found
 
     def poll(self) -> None:
@@ -111,7 +112,7 @@ class Channel(Sink):
         """
         if self.pid == -1:
             return
-        me = threading.get_ident()
+        me = get_ident()
         if self._writer == me:
             self._late.append(data)
             return
@@ -120,7 +121,7 @@ class Channel(Sink):
             try:
                 self._write(data)
                 while self._late:
-                    self._write(self._late.popleft())
+                    self._write(self._late.pop(0))
             except OSError:
                 os._exit(LOST_WORKER)
             finally:

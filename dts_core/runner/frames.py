@@ -47,6 +47,9 @@ RECORD_MAX = 16384
 TEXT_MAX = 200
 """Longest text of a progress report, in characters."""
 
+BUNDLE = b"dts bundle 1 "
+"""How a source of several modules begins."""
+
 Frame = tuple[int, int, bytes]
 
 

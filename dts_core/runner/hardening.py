@@ -1,11 +1,16 @@
 """What a child gives up before it touches user code. Each step is skipped where the system does not know it."""
 
+from __future__ import annotations
+
 import os
-import signal
 import sys
-import threading
 import time
-from typing import Any, Optional
+
+from dts_core.runner.plain import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
@@ -26,10 +31,19 @@ def harden(parent: int, memory: int) -> None:
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     else:
+        import threading
+
         threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
     if os.getppid() != parent:
         os._exit(0)
     _limit(memory)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends, so that none is lost from sight."""
+    libc = _libc()
+    if libc is not None:
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def flush_c_streams() -> None:
@@ -46,7 +60,7 @@ class _Libc:
     found: Any = None
 
 
-def _libc() -> Optional[Any]:
+def _libc() -> Any | None:
     if not _Libc.looked:
         _Libc.looked = True
         if sys.platform == "linux":

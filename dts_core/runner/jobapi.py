@@ -1,21 +1,44 @@
-"""`from dts_core import job`: what a function may know of the job that runs it, and tell about it.
+"""What functions import: `from dts_core import job`, what a function may know of its job and tell about it.
+
+And `from dts_core import Secret`, the annotation of an argument that is kept secret until the function has it.
 
 Outside a job everything is harmless (`job.id` is empty, progress goes to standard error), so that a function can be
 imported and called by hand.
 """
 
-import logging
+from __future__ import annotations
+
 import sys
 import time
 from contextvars import ContextVar
-from typing import Any, Optional
 
 from dts_core.runner.frames import TEXT_MAX, LineBudget
 
-__all__ = ["Cancelled", "Job", "Run", "job"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    from typing import Annotated, Any
+
+    Secret = Annotated[str, "secret"]
+    """A text that is sealed when it is submitted, shown as *** everywhere, and opened for the run alone.
+
+    `def main(host: str, password: Secret)`. Within other types, such as `list[Secret]` or `Secret | None`, the whole
+    argument is secret. The function gets a plain str; for everything else than dts the annotation is one of a str.
+    """
+
+__all__ = ["Cancelled", "Job", "Run", "Secret", "job"]
 
 PROGRESS_SECONDS = 0.05
 """Shortest time between two progress frames of one job; the last report is never lost."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Secret":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from typing import Annotated  # takes as long to load as all of this
+
+    found = globals()[name] = Annotated[str, "secret"]
+    return found
 
 
 class Cancelled(BaseException):
@@ -25,11 +48,11 @@ class Cancelled(BaseException):
 class Sink:
     """Where a run's reports go; the child's channel implements it."""
 
-    def log(self, run: "Run", level: int, text: str) -> None:
+    def log(self, run: Run, level: int, text: str) -> None:
         """Send one record."""
         raise NotImplementedError
 
-    def progress(self, run: "Run", fraction: float, text: str) -> None:
+    def progress(self, run: Run, fraction: float, text: str) -> None:
         """Send one report."""
         raise NotImplementedError
 
@@ -46,19 +69,19 @@ class Run:
         "number", "partial", "reported_at", "result_max", "sink", "submitter", "task", "unreported",
     )  # fmt: skip
 
-    def __init__(self, number: int, header: "list[Any]", sink: Sink, host: str, lines: int) -> None:
+    def __init__(self, number: int, header: list[Any], sink: Sink, host: str, lines: int) -> None:
         _, self.function, self.id, self.attempt, self.submitter, timeout, self.result_max = header
         self.number = number
         self.host = host
         self.sink = sink
-        self.deadline_at: Optional[float] = time.monotonic() + timeout if timeout else None
+        self.deadline_at: float | None = time.monotonic() + timeout if timeout else None
         self.cancel_requested = False
         self.ended = False
         self.task: Any = None
         self.budget = LineBudget(lines)
         self.partial: dict[int, str] = {}
         self.reported_at = 0.0
-        self.unreported: Optional[tuple[float, str]] = None
+        self.unreported: tuple[float, str] | None = None
 
     def report(self, fraction: float, text: str) -> None:
         """Send progress now, or keep it for the next report or the end when one was just sent."""
@@ -71,7 +94,7 @@ class Run:
         self.sink.progress(self, fraction, text)
 
 
-current: "ContextVar[Optional[Run]]" = ContextVar("dts_run", default=None)
+current: ContextVar[Run | None] = ContextVar("dts_run", default=None)
 
 
 class Running:
@@ -80,7 +103,7 @@ class Running:
     runs: dict[int, Run] = {}  # noqa: RUF012 - there is one table in a process
 
 
-def this_run() -> Optional[Run]:
+def this_run() -> Run | None:
     """The run that the caller belongs to: by its context, else the only one there is."""
     run = current.get()
     if run is not None and not run.ended:
@@ -127,7 +150,7 @@ class Job:
         return run.submitter if run else ""
 
     @property
-    def deadline(self) -> Optional[float]:
+    def deadline(self) -> float | None:
         """Seconds left until the attempt times out, never below 0; None without a limit."""
         run = this_run()
         if run is None or run.deadline_at is None:
@@ -172,6 +195,8 @@ class Job:
     @property
     def logger(self) -> logging.Logger:
         """Its records of any level become log lines of the job."""
+        import logging
+
         return logging.getLogger("job")
 
     log = logger

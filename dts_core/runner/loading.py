@@ -1,10 +1,18 @@
 """Source to module, by content hash; several versions of a function live side by side."""
 
+from __future__ import annotations
+
 import sys
 from types import CodeType, ModuleType
-from typing import Any
 
+from dts_core.runner.frames import BUNDLE
+from dts_core.runner.later import when_imported
 from dts_core.runner.outcome import LoadFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 _AWAITS = ("GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH")
 
@@ -12,13 +20,42 @@ _AWAITS = ("GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH")
 class Loaded:
     """One version, imported."""
 
-    __slots__ = ("filename", "main", "module_name", "suspends")
+    __slots__ = ("_forget", "_suspends", "filenames", "main")
 
-    def __init__(self, main: Any, filename: str, module_name: str) -> None:
-        self.main = main
-        self.filename = filename
-        self.module_name = module_name
-        self.suspends = _may_suspend(main)
+    def __init__(self, filenames: Iterable[str], forget: Callable[[], object]) -> None:
+        self.main: Any = None
+        self.filenames = list(filenames)
+        self._suspends: bool | None = None
+        self._forget = forget
+
+    def with_main(self, function: str, module: ModuleType) -> Loaded:
+        """This, once its entry is imported.
+
+        Raises:
+            LoadFailed: It has no `main`.
+        """
+        self.main = getattr(module, "main", None)
+        if not callable(self.main):
+            self.forget_modules()
+            raise LoadFailed(f"{function} has no function `main`")
+        return self
+
+    @property
+    def suspends(self) -> bool:
+        """Whether its `main` could wait for something."""
+        if self._suspends is None:
+            self._suspends = _may_suspend(self.main)
+        return self._suspends
+
+    def forget_modules(self) -> None:
+        """They are not found by any import any more; tracebacks still show their lines."""
+        self._forget()
+
+    def close(self) -> None:
+        """Forget its modules and their lines; what runs keeps what it holds."""
+        self._forget()
+        for filename in self.filenames:
+            _forget_lines(filename)
 
 
 class Modules:
@@ -39,8 +76,7 @@ class Modules:
         self._failed.pop(content_hash, None)
         loaded = self._loaded.pop(content_hash, None)
         if loaded is not None:
-            sys.modules.pop(loaded.module_name, None)
-            _linecache().pop(loaded.filename, None)
+            loaded.close()
 
     def load(self, content_hash: str) -> Loaded:
         """The version, imported at its first use.
@@ -68,23 +104,40 @@ class Modules:
         function, source = self._sources[content_hash]
         namespace, _, name = function.partition("/")
         short = content_hash[:8]
-        filename = f"{function}@{short}.py"
-        module = ModuleType(f"dts_functions.{namespace}.{name}.{short}")
+        label = f"{function}@{short}"
+        module_name = f"dts_functions.{namespace}.{name}.{short}"
+        if source.startswith(BUNDLE):
+            from dts_core.runner.package import Package
+
+            return self._import_bundle(function, Package(module_name, label, source))
+        filename = f"{label}.py"
+        module = ModuleType(module_name)
         module.__file__ = filename
         _remember_lines(filename, source)
-        sys.modules[module.__name__] = module
+        sys.modules[module_name] = module
+        loaded = Loaded([filename], lambda: sys.modules.pop(module_name, None))
         try:
             code = compile(source, filename, "exec", dont_inherit=True)
             exec(code, module.__dict__)  # noqa: S102 - running user code is what this process is for
         except BaseException as error:
-            sys.modules.pop(module.__name__, None)
-            why = f"{type(error).__name__}: {_short(error)}"
-            raise LoadFailed(f"{function} does not import: {why}") from error
-        main = getattr(module, "main", None)
-        if not callable(main):
-            sys.modules.pop(module.__name__, None)
-            raise LoadFailed(f"{function} has no function `main`")
-        return Loaded(main, filename, module.__name__)
+            loaded.forget_modules()
+            raise _does_not_import(function, error) from error
+        return loaded.with_main(function, module)
+
+    def _import_bundle(self, function: str, package: Any) -> Loaded:
+        for filename, source in package.sources.items():
+            _remember_lines(filename, source)
+        loaded = Loaded(package.sources, package.close)
+        try:
+            module = package.load()
+        except BaseException as error:
+            loaded.forget_modules()
+            raise _does_not_import(function, error) from error
+        return loaded.with_main(function, module)
+
+
+def _does_not_import(function: str, error: BaseException) -> LoadFailed:
+    return LoadFailed(f"{function} does not import: {type(error).__name__}: {_short(error)}")
 
 
 def _short(error: BaseException) -> str:
@@ -94,18 +147,38 @@ def _short(error: BaseException) -> str:
         return "?"
 
 
-def _linecache() -> dict[str, Any]:
-    import linecache
+class _Lines:
+    """Sources by file name, until `linecache` is there to show their lines in tracebacks."""
 
-    cache: dict[str, Any] = linecache.cache
-    return cache
+    waiting: dict[str, bytes] | None = None
 
 
 def _remember_lines(filename: str, source: bytes) -> None:
-    """Let tracebacks show the source; without a modification time the entry is never checked against a file."""
+    if _Lines.waiting is None:
+        _Lines.waiting = {}
+        when_imported("linecache", _hand_over_lines)
+    if "linecache" not in sys.modules:
+        _Lines.waiting[filename] = source
+    else:
+        _keep_lines(filename, source)
+
+
+def _hand_over_lines() -> None:
+    for filename, source in (_Lines.waiting or {}).items():
+        _keep_lines(filename, source)
+    _Lines.waiting = {}
+
+
+def _keep_lines(filename: str, source: bytes) -> None:
+    """Without a modification time the entry is never checked against a file."""
     text = source.decode("utf-8", "replace")
-    lines = text.splitlines(True)
-    _linecache()[filename] = (len(text), None, lines, filename)
+    sys.modules["linecache"].cache[filename] = (len(text), None, text.splitlines(True), filename)
+
+
+def _forget_lines(filename: str) -> None:
+    (_Lines.waiting or {}).pop(filename, None)
+    if "linecache" in sys.modules:
+        sys.modules["linecache"].cache.pop(filename, None)
 
 
 def _may_suspend(main: Any) -> bool:

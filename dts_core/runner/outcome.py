@@ -1,16 +1,20 @@
 """From what `main` returned or raised to what the worker is told."""
 
-import json
+from __future__ import annotations
+
 import os
-from typing import Any, Optional
 
 from dts_core.runner import frames
+from dts_core.runner.values import dumps, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MESSAGE_MAX = 2000
 TRACEBACK_HEAD = 4000
 TRACEBACK_TAIL = 12000
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -23,9 +27,11 @@ def result_frame(number: int, value: Any, most: int) -> bytes:
     if value is None:
         return frames.pack(frames.RESULT, number, b"null")
     try:
-        body = _encode(value).encode("utf-8")
+        body = dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
-        return _failure(number, "NotJson", _why_not_json(value, error), retry=False)
+        from dts_core.runner.culprit import why_not_json
+
+        return _failure(number, "NotJson", why_not_json(value, error), retry=False)
     if len(body) > most:
         text = f"the result is {len(body)} bytes long; the limit is {most}"
         return _failure(number, "ResultTooLarge", text, retry=False)
@@ -35,7 +41,7 @@ def result_frame(number: int, value: Any, most: int) -> bytes:
 def failure_frame(number: int, error: BaseException) -> bytes:
     """The frame for a raised exception, without the frames of dts itself in its traceback."""
     cause = error.__cause__ if isinstance(error, LoadFailed) else None
-    return _failure(number, _type_name(error), _message(error), _traceback(cause or error))
+    return _failure(number, _type_name(error), message_of(error), _traceback(cause or error))
 
 
 def _failure(
@@ -47,7 +53,7 @@ def _failure(
         "traceback": _unicode(traceback),
         "retry": retry,
     }
-    return frames.pack(frames.FAILED, number, json.dumps(body).encode("ascii"))
+    return frames.pack(frames.FAILED, number, dumps(body))
 
 
 def _unicode(text: str) -> str:
@@ -63,7 +69,7 @@ def _type_name(error: BaseException) -> str:
         return "Exception"
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """Text of an exception; its own `__str__` is user code and may do anything."""
     try:
         return str(error)[:MESSAGE_MAX]
@@ -88,46 +94,9 @@ def _traceback(error: BaseException) -> str:
     return text
 
 
-def _why_not_json(value: Any, error: Exception) -> str:
-    """In words, which part of the result is at fault; the encoder's own words when none is found."""
-    if isinstance(error, RecursionError):
-        return "the result is nested too deep for JSON"
-    if isinstance(error, UnicodeEncodeError):
-        return f"the result holds text that is not Unicode: {error.reason}"
-    try:
-        found = _culprit(value, "result", [])
-    except (RecursionError, RuntimeError):
-        found = None
-    return found or f"the result is not JSON: {_message(error)}"
-
-
-def _culprit(value: Any, path: str, above: list[int]) -> Optional[str]:
-    if value is None or isinstance(value, (str, bool, int)):
-        return None
-    if isinstance(value, float):
-        finite = value - value == 0
-        return None if finite else f"{path} is {value!r}, which JSON cannot say"
-    if id(value) in above:
-        return f"{path} contains itself"
-    if isinstance(value, (list, tuple)):
-        items = [(f"{path}[{at}]", item) for at, item in enumerate(value)]
-    elif isinstance(value, dict):
-        bad = [key for key in value if not isinstance(key, (str, int, float, bool, type(None)))]
-        if bad:
-            return f"{path} has a key of type {type(bad[0]).__name__}; keys are text"
-        items = [(f"{path}[{repr(key)[:60]}]", value[key]) for key in value]
-    else:
-        return f"{path[-300:]} is of type {type(value).__name__}, which JSON cannot say"
-    for name, item in items:
-        found = _culprit(item, name, [*above, id(value)])
-        if found:
-            return found
-    return None
-
-
-def parse_arguments(args: bytes, kwargs: bytes) -> "tuple[list[Any], dict[str, Any]]":
+def parse_arguments(args: bytes, kwargs: bytes) -> tuple[list[Any], dict[str, Any]]:
     """Arguments of the call; the usual empty ones cost nothing."""
     return (
-        [] if args == b"[]" else json.loads(args),
-        {} if kwargs == b"{}" else json.loads(kwargs),
+        [] if args == b"[]" else loads(args),
+        {} if kwargs == b"{}" else loads(kwargs),
     )

@@ -1,15 +1,21 @@
 """standard output, standard error and logging of user code, as log records of the job they come from."""
 
+from __future__ import annotations
+
 import io
-import logging
 import os
 import sys
-import threading
-from collections.abc import Iterable
-from typing import Any
+from _thread import RLock
 
-from dts_core.runner.frames import LINE_MAX, RECORD_MAX
+from dts_core.runner.frames import LINE_MAX
 from dts_core.runner.jobapi import Run, current, this_run
+from dts_core.runner.later import when_imported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable
+    from typing import Any
 
 INFO = 20
 WARNING = 30
@@ -22,7 +28,7 @@ class JobStream(io.TextIOBase):
         super().__init__()
         self._fd = fd
         self._level = level
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self.buffer = _Bytes(self)
 
     @property
@@ -53,7 +59,7 @@ class JobStream(io.TextIOBase):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         run = this_run()
         if run is None:
-            _write_raw(self._fd, text.encode("utf-8", "backslashreplace"))
+            write_raw(self._fd, text.encode("utf-8", "backslashreplace"))
         else:
             with self._lock:
                 self._collect(run, text)
@@ -70,7 +76,7 @@ class JobStream(io.TextIOBase):
             rest = rest[LINE_MAX:]
         run.partial[self._level] = rest
         for line in lines:
-            run.sink.log(run, self._level, _shorten(line.rstrip("\r"), LINE_MAX))
+            run.sink.log(run, self._level, shorten(line.rstrip("\r"), LINE_MAX))
 
     def writelines(self, lines: Iterable[Any]) -> None:
         """Write one after the other."""
@@ -103,44 +109,14 @@ class _Bytes(io.RawIOBase):
         """Closing it must not silence the next job."""
 
 
-class JobHandler(logging.Handler):
-    """Records of the logging module to the job they come from."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one record."""
-        try:
-            text = self.format(record)
-        except Exception:  # noqa: BLE001 - a record's arguments are user code; it must not lose its level
-            text = f"a log record that cannot be formatted: {record.msg!r}"
-        run = this_run()
-        if run is None:
-            _write_raw(2, text.encode("utf-8", "backslashreplace") + b"\n")
-        else:
-            run.sink.log(run, record.levelno, _shorten(text, RECORD_MAX))
-
-
-class _Format(logging.Formatter):
-    """The message alone; records of libraries say whose they are."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-        if record.name in ("job", "root"):
-            return record.message
-        return f"{record.name}: {record.message}"
-
-
 class Streams:
     """Puts the streams in place, again before each job, whatever the one before did to them."""
 
     def __init__(self) -> None:
         self._out = JobStream(1, INFO)
         self._err = JobStream(2, WARNING)
-        handler = JobHandler()
-        handler.setFormatter(_Format())
-        root = logging.getLogger()
-        root.addHandler(handler)
-        root.setLevel(INFO)
-        logging.getLogger("job").setLevel(logging.DEBUG)
-        logging.captureWarnings(True)
+        when_imported("logging", _take_records)
+        when_imported("warnings", _take_warnings)
         self._marks = (_identity(1), _identity(2))
         self.restore()
 
@@ -154,7 +130,34 @@ class Streams:
         return self._marks == (_identity(1), _identity(2))
 
 
-def _identity(fd: int) -> "tuple[int, int]":
+def _take_records() -> None:
+    from dts_core.runner.records import take
+
+    take()
+
+
+def _take_warnings() -> None:
+    """The first warning loads `logging`, which takes it and all others."""
+    warnings: Any = sys.modules["warnings"]
+    if "logging" in sys.modules:
+        return
+    original = warnings.showwarning
+
+    def show(*args: Any, **named: Any) -> None:
+        import logging
+
+        if warnings.showwarning is not show:  # `logging` passes on what is for a file
+            original(*args, **named)
+            return
+        logging.captureWarnings(False)
+        warnings.showwarning = original
+        logging.captureWarnings(True)
+        warnings.showwarning(*args, **named)
+
+    warnings.showwarning = show
+
+
+def _identity(fd: int) -> tuple[int, int]:
     try:
         stat = os.fstat(fd)
     except OSError:
@@ -162,11 +165,13 @@ def _identity(fd: int) -> "tuple[int, int]":
     return (stat.st_dev, stat.st_ino)
 
 
-def _shorten(text: str, most: int) -> str:
+def shorten(text: str, most: int) -> str:
+    """At most so many characters, with a word on how many are missing."""
     return text if len(text) <= most else f"{text[: most - 16]}… (+{len(text) - most + 16})"
 
 
-def _write_raw(fd: int, data: bytes) -> None:
+def write_raw(fd: int, data: bytes) -> None:
+    """To a descriptor itself, past all streams."""
     try:
         os.write(fd, data)
     except OSError:
@@ -175,7 +180,12 @@ def _write_raw(fd: int, data: bytes) -> None:
 
 def inherit_context() -> None:
     """Let threads, and work given to thread pools, belong to the job that started them."""
-    start = threading.Thread.start
+    when_imported("threading", _inherit_context)
+
+
+def _inherit_context() -> None:
+    thread = sys.modules["threading"].Thread
+    start = thread.start
 
     def start_in_context(self: threading.Thread) -> None:
         if current.get() is not None:
@@ -185,7 +195,7 @@ def inherit_context() -> None:
             self.run = lambda: context.run(run)  # type: ignore[method-assign]
         start(self)
 
-    threading.Thread.start = start_in_context  # type: ignore[method-assign]
+    thread.start = start_in_context
 
 
 def inherit_context_in_pools() -> None:

@@ -1,10 +1,9 @@
 """A child that runs one job at a time, in its main thread."""
 
+from __future__ import annotations
+
 import os
-import shutil
-import signal
-import threading
-from typing import Any, Optional
+import sys
 
 from dts_core.runner import frames
 from dts_core.runner.channel import Channel
@@ -12,7 +11,14 @@ from dts_core.runner.hardening import flush_c_streams
 from dts_core.runner.jobapi import Run, Running, current
 from dts_core.runner.loading import Modules
 from dts_core.runner.outcome import failure_frame, parse_arguments, result_frame
-from dts_core.runner.streams import Streams
+from dts_core.runner.plain import signal
+from dts_core.runner.values import loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from dts_core.runner.streams import Streams
 
 
 class SyncChild:
@@ -50,7 +56,7 @@ class SyncChild:
     def _run(self, number: int, body: bytes) -> None:
         header, args, kwargs = split_job(body)
         run = Run(number, header, self._channel, self._host, self._lines)
-        threads = threading.active_count()
+        threads = count_threads()
         self._streams.restore()
         Running.runs[number] = run
         token = current.set(run)
@@ -85,9 +91,9 @@ class SyncChild:
             words += frames.pack(frames.RETIRE, 0, reason.encode("utf-8"))
         self._channel.send(words + answer)
 
-    def _leftover(self, threads: int) -> Optional[str]:
+    def _leftover(self, threads: int) -> str | None:
         """Why this process must not run another job; None when the job left it clean."""
-        if threading.active_count() > threads:
+        if count_threads() > threads:
             return "a job left a thread running"
         if has_descendants():
             return "a job left a process running"
@@ -102,12 +108,20 @@ class SyncChild:
             for entry in os.listdir("."):
                 path = os.path.join(self._folder, entry)
                 if os.path.isdir(path) and not os.path.islink(path):
+                    import shutil  # most jobs leave no folder, and it takes 5 ms
+
                     shutil.rmtree(path)
                 else:
                     os.unlink(path)
         except OSError:
             return False
         return True
+
+
+def count_threads() -> int:
+    """Threads of this process, as far as `threading` knows; it is loaded by whoever wants more than one."""
+    threading = sys.modules.get("threading")
+    return threading.active_count() if threading is not None else 1
 
 
 async def _await(value: Any) -> Any:
@@ -127,13 +141,11 @@ def has_descendants() -> bool:
     return True
 
 
-def split_job(body: bytes) -> "tuple[list[Any], bytes, bytes]":
+def split_job(body: bytes) -> tuple[list[Any], bytes, bytes]:
     """Header, args, kwargs of a JOB frame."""
-    import json
-
     head, args = frames.JOB_HEAD.unpack_from(body)
     at = frames.JOB_HEAD.size
-    header = json.loads(body[at : at + head])
+    header = loads(body[at : at + head])
     at += head
     return header, body[at : at + args], body[at + args :]
 

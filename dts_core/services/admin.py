@@ -10,12 +10,14 @@ import msgspec
 
 from dts_core.clock import Clock
 from dts_core.errors import Conflict, DtsError
-from dts_core.model import Change, Function, Namespace, Operation, User
+from dts_core.model import Change, Function, Namespace, Operation, User, VirtualHost
 from dts_core.names import new_id
 from dts_core.services.access import Caller
+from dts_core.services.chains import Chain
 from dts_core.services.counters import Counters
 from dts_core.services.documents import Collection, Doc
 from dts_core.services.events import EventBus
+from dts_core.services.keeping import keep_unknown
 from dts_core.services.throttle import Throttle
 from dts_core.stores.base import Store
 from dts_core.text import clean
@@ -46,6 +48,8 @@ class AdminWriter:
         self._counters = counters
         self._key = key or secrets.token_bytes(32)
         self._refusals = Throttle(clock, REFUSALS_PER_MINUTE)
+        self.chain = Chain(store)
+        """Of the operations that go through here."""
 
     async def write(
         self,
@@ -79,18 +83,20 @@ class AdminWriter:
             after = msgspec.structs.replace(after, revision=was + 1)
         operation = self._operation(caller, collection.name, document.id, op_type or verb)
         operation = msgspec.structs.replace(
-            operation, ops=difference(collection, before, after, self._key)
+            operation, ops=difference(collection, before, after, self._key), revision=was + 1
         )
+        stored = None if after is None else await self._stored(collection, before, after)
         try:
-            await self._store.write_document(
-                collection.name,
-                document.id,
-                None if after is None else collection.encode(after),
-                operation,
-                expected_revision=was,
-                revision=was + 1,
-                blobs=blobs,
-            )
+            async with self.chain.link(operation) as linked:
+                await self._store.write_document(
+                    collection.name,
+                    document.id,
+                    stored,
+                    linked,
+                    expected_revision=was,
+                    revision=was + 1,
+                    blobs=blobs,
+                )
         except Conflict as error:
             await self.refused(caller, collection.name, document.id, operation.op_type, error)
             raise _conflict(collection.one, document.id, verb) from error
@@ -100,11 +106,19 @@ class AdminWriter:
             operation=verb, id=document.id, revision=was + 1 if after is not None else was
         )
 
+    async def _stored(self, collection: Collection[Doc], before: Doc | None, after: Doc) -> bytes:
+        """The document as it is written: with what a newer version has put into it."""
+        changed = collection.encode(after)
+        stored = before and await self._store.get_document(collection.name, before.id)
+        if not stored:
+            return changed
+        return keep_unknown(stored, collection.encode(collection.decode(stored)), changed)
+
     async def expect(
         self,
         caller: Caller,
         collection: Collection[Doc],
-        document: Function | Namespace | User,
+        document: Function | Namespace | User | VirtualHost,
         revision: int,
         op_type: str,
     ) -> None:
@@ -128,7 +142,8 @@ class AdminWriter:
     ) -> None:
         """Record an act that writes no document, durably and before it is done."""
         operation = self._operation(caller, collection, clean(doc_id, 240), op_type)
-        await self._store.add_operation(msgspec.structs.replace(operation, ops=ops))
+        async with self.chain.link(msgspec.structs.replace(operation, ops=ops)) as linked:
+            await self._store.add_operation(linked)
         self._counters.add("dts_admin_writes_total", collection=collection, op=op_type)
 
     async def refused(
@@ -139,9 +154,9 @@ class AdminWriter:
         if not self._refusals.admit(caller.user):
             return
         operation = self._operation(caller, collection, clean(doc_id, 240), op_type)
-        await self._store.add_operation(
-            msgspec.structs.replace(operation, refused=clean(why.message, 400))
-        )
+        operation = msgspec.structs.replace(operation, refused=clean(why.message, 400))
+        async with self.chain.link(operation) as linked:
+            await self._store.add_operation(linked)
 
     def _operation(self, caller: Caller, collection: str, doc_id: str, op_type: str) -> Operation:
         return Operation(

@@ -46,6 +46,10 @@ _TYPES: Final = {
 _ENUMS: Final = frozenset({"Enum", "StrEnum", "IntEnum"})
 
 
+Names = dict[str, ast.expr | ast.ClassDef]
+"""What stands behind a name."""
+
+
 class Meaning(msgspec.Struct):
     """What is known of a value from its annotation."""
 
@@ -53,13 +57,18 @@ class Meaning(msgspec.Struct):
     choices: list[Any] = []
     optional: bool = False
     help: str = ""
+    secret: bool = False
+    """Whether `Secret` stands anywhere in it."""
 
 
-def names_of(module: ast.Module) -> dict[str, ast.expr | ast.ClassDef]:
-    """What annotations of the module may refer to: its aliases and its classes."""
-    found: dict[str, ast.expr | ast.ClassDef] = {}
+def names_of(module: ast.Module) -> Names:
+    """What annotations of the module may refer to: its aliases, its classes, and what it imports under another name."""
+    found: Names = {}
     for node in module.body:
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ImportFrom):
+            renamed = [each for each in node.names if each.asname and each.asname != each.name]
+            found |= {str(each.asname): ast.Name(each.name) for each in renamed}
+        elif isinstance(node, ast.ClassDef):
             found[node.name] = node
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             found[node.targets[0].id] = node.value
@@ -68,10 +77,33 @@ def names_of(module: ast.Module) -> dict[str, ast.expr | ast.ClassDef]:
     return found
 
 
+def names_of_entry(entry: str, modules: Mapping[str, ast.Module]) -> Names:
+    """As `names_of` for the module at the path `entry`, with what it imports from the modules beside it."""
+    module = modules[entry]
+    found = names_of(module)
+    for node in module.body:
+        if not isinstance(node, ast.ImportFrom) or node.level > 1 or node.module is None:
+            continue
+        path = node.module.replace(".", "/")
+        beside = modules.get(f"{path}.py") or modules.get(f"{path}/__init__.py")
+        known = names_of(beside) if beside is not None else {}
+        found |= {
+            each.asname or each.name: known[each.name] for each in node.names if each.name in known
+        }
+    return found
+
+
 def meaning(
     node: ast.expr, names: Mapping[str, ast.expr | ast.ClassDef], hops: int = ALIASES_MAX
 ) -> Meaning:
     """The meaning of an annotation; what is not understood is `any`, which accepts everything."""
+    found = _meaning(node, names, hops)
+    if found.type == "secret":
+        found.secret = True
+    return found
+
+
+def _meaning(node: ast.expr, names: Mapping[str, ast.expr | ast.ClassDef], hops: int) -> Meaning:
     if hops <= 0:
         return Meaning()
     if isinstance(node, ast.Constant):
@@ -133,8 +165,11 @@ def _union(
     rest = [each for each, none in zip(known, nothing, strict=True) if not none]
     optional = any(nothing) or any(each.optional for each in rest)
     kinds = {each.type for each in rest}
+    if any(each.secret for each in rest) and len(rest) > 1:
+        kind = "secret" if kinds <= {"secret", "text"} else "any"
+        return Meaning(kind, [], optional, secret=True)
     if len(rest) == 1:
-        return Meaning(rest[0].type, rest[0].choices, optional, rest[0].help)
+        return Meaning(rest[0].type, rest[0].choices, optional, rest[0].help, rest[0].secret)
     if kinds == {"choice"}:
         return Meaning("choice", [item for each in rest for item in each.choices], optional)
     if kinds <= {"integer", "number"} and kinds:
@@ -153,7 +188,7 @@ def _subscript(
         return _literal(inner)
     if outer == "Optional":
         found = meaning(inner[0], names, hops - 1)
-        return Meaning(found.type, found.choices, True, found.help)
+        return Meaning(found.type, found.choices, True, found.help, found.secret)
     if outer == "Union":
         return _union(inner, names, hops)
     if outer == "Annotated" and inner:
@@ -161,10 +196,14 @@ def _subscript(
         for note in inner[1:]:
             if isinstance(note, ast.Constant) and isinstance(note.value, str):
                 found.help = clean(note.value, 1000)
+            elif meaning(note, names, hops - 1).secret:  # Annotated[str, Secret]
+                found.secret = True
+                found.type = "secret" if found.type == "text" else found.type
         return found
     if outer in ("Final", "Required", "NotRequired"):
         return meaning(inner[0], names, hops - 1)
-    return Meaning(type=_TYPES.get(outer, "any"))
+    within = any(meaning(part, names, hops - 1).secret for part in inner[:20])
+    return Meaning(type=_TYPES.get(outer, "any"), secret=within)
 
 
 def _literal(parts: list[ast.expr]) -> Meaning:

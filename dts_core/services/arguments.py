@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -43,13 +43,15 @@ class ArgumentCheck:
         self._rest = next((each for each in parameters if each.kind == "var_positional"), None)
         self._others = next((each for each in parameters if each.kind == "var_keyword"), None)
         self._required = [each for each in named if each.required]
+        self.has_secrets = any(each.is_secret for each in parameters)
 
-    def check(self, args: bytes, kwargs: bytes) -> None:
+    def check(self, args: bytes, kwargs: bytes, *, sealed: bool = False) -> None:
         """Let pass arguments that fit.
 
         Args:
             args: JSON array.
             kwargs: JSON object.
+            sealed: Whether secrets were taken out of them already: their values are not looked at then.
 
         Raises:
             TooLarge: More than ARGS_MAX bytes together.
@@ -62,7 +64,7 @@ class ArgumentCheck:
             )
         if args == b"[]" and kwargs == b"{}" and not self._required:
             return
-        wrong = self._wrong(_list(args), _dict(kwargs))
+        wrong = self._wrong(_list(args), _dict(kwargs), _judge_open if sealed else _judge)
         if wrong:
             first, why = next(iter(wrong.items()))
             raise InvalidInput(
@@ -71,13 +73,26 @@ class ArgumentCheck:
                 advice=f"Its signature is {written_signature(self._parameters)}.",
             )
 
-    def _wrong(self, args: list[Any], kwargs: dict[str, Any]) -> dict[str, str]:
+    def secret_places(self, args: bytes, kwargs: bytes) -> dict[str, str]:
+        """Where arguments that fit have secrets: `args/INDEX` or `kwargs/NAME` -> the parameter."""
+        if not self.has_secrets or (args == b"[]" and kwargs == b"{}"):
+            return {}
+        count = len(_list(args))
+        taken = [*self._positional[:count], *[self._rest] * (count - len(self._positional))]
+        found = {f"args/{at}": each for at, each in enumerate(taken)}
+        for name in _dict(kwargs):
+            found[f"kwargs/{name}"] = self._named.get(name, self._others)
+        return {
+            place: each.name for place, each in found.items() if each is not None and each.is_secret
+        }
+
+    def _wrong(self, args: list[Any], kwargs: dict[str, Any], judge: "_Judge") -> dict[str, str]:
         """Parameter -> what is wrong with it."""
         wrong: dict[str, str] = {}
         taken = set()
         for each, value in zip(self._positional, args, strict=False):
             taken.add(each.name)
-            _judge(each, value, wrong)
+            judge(each, value, wrong)
         extra = args[len(self._positional) :]
         if extra and self._rest is None:
             wrong["args"] = (
@@ -85,15 +100,15 @@ class ArgumentCheck:
             )
         elif self._rest is not None:
             for value in extra:
-                _judge(self._rest, value, wrong)
+                judge(self._rest, value, wrong)
         for name, value in kwargs.items():
             if name in taken:
                 wrong[name] = "multiple values for this argument"
             elif (known := self._named.get(name)) is not None:
                 taken.add(name)
-                _judge(known, value, wrong)
+                judge(known, value, wrong)
             elif self._others is not None:
-                _judge(self._others, value, wrong, name)
+                judge(self._others, value, wrong, name)
             else:
                 wrong[clean(name, 80)] = "got an unexpected keyword argument"
         for each in self._required:
@@ -102,21 +117,29 @@ class ArgumentCheck:
         return dict(list(wrong.items())[:50])
 
 
+class _Judge(Protocol):
+    def __call__(
+        self, parameter: Parameter, value: Any, wrong: dict[str, str], name: str = ""
+    ) -> None: ...
+
+
+def _judge_open(parameter: Parameter, value: Any, wrong: dict[str, str], name: str = "") -> None:
+    if not parameter.is_secret:
+        _judge(parameter, value, wrong, name)
+
+
 def _judge(parameter: Parameter, value: Any, wrong: dict[str, str], name: str = "") -> None:
     if not parameter.annotation or (value is None and parameter.optional):
         return
+    shown = "another kind of value" if parameter.is_secret else _shown(value)
     if parameter.type == "choice":
         if not any(value == choice and type(value) is type(choice) for choice in parameter.choices):
             offered = ", ".join(_shown(choice) for choice in parameter.choices[:12])
-            wrong[clean(name or parameter.name, 80)] = (
-                f"expected one of {offered}, got {_shown(value)}"
-            )
+            wrong[clean(name or parameter.name, 80)] = f"expected one of {offered}, got {shown}"
         return
     fits = _FITS.get(parameter.type)
     if fits is not None and not fits(value):
-        wrong[clean(name or parameter.name, 80)] = (
-            f"expected {_WORDS[parameter.type]}, got {_shown(value)}"
-        )
+        wrong[clean(name or parameter.name, 80)] = f"expected {_WORDS[parameter.type]}, got {shown}"
 
 
 def _is_text(value: Any) -> bool:

@@ -5,7 +5,7 @@ whole batch: a job whose lease is over is charged with a loss and granted, one t
 when to come back, one that is over is dropped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,14 +15,24 @@ from dts_core.model import Change, JobError, Outcome, Transition
 from dts_core.services.listening import Judge
 from dts_core.states import FINAL, HELD, LOSSES_MAX, JobEvent, JobState
 from dts_core.stores.base import JobStore
+from dts_core.stores.fields import micros
 
 LEASE_SECONDS: Final = 10.0
 """How long a claim counts without a heartbeat."""
 HELD_SLACK_SECONDS: Final = 0.05
 """A lease has lapsed only strictly after its end: come back a little later."""
+CALLED_SECONDS: Final = 2.0
+"""So long has the holder of a claim to be heard, once a message of its job has come back."""
+LEAST_RENEWAL: Final = timedelta(milliseconds=1)
 BULK: Final = 1000
 """Most jobs of one bulk read."""
+_EPOCH_BITS: Final = 8
+"""Of an epoch in a mark; instants take 51 bits until the year 2041, and a mark has 63."""
 _FINISHED: Final = ClaimAnswer(ClaimVerdict.FINISHED)
+# Looked up once: in Python 3.11 each access to a member of an enum, or to its value, is a call.
+_RUNNING: Final = JobState.RUNNING
+_GRANTED: Final = ClaimVerdict.GRANTED
+_CLAIM: Final = JobEvent.CLAIM
 
 OnChanges = Callable[[list[Change]], None]
 
@@ -69,7 +79,10 @@ class Claims:
             second = await self._again([(requests[at], outcomes[at]) for at in refused], now)
             for at, outcome in zip(refused, second, strict=True):
                 outcomes[at] = outcome
-        return [self._answer(outcome, now) for outcome in outcomes]
+        return [
+            self._answer(request, outcome, now)
+            for request, outcome in zip(requests, outcomes, strict=True)
+        ]
 
     async def give_back(self, claims: Sequence[tuple[str, int]], reason: str) -> None:
         """See ClaimDesk."""
@@ -104,13 +117,34 @@ class Claims:
             for start in range(0, len(ids), BULK)
             for job in await self._store.get_jobs(ids[start : start + BULK])
         }
+        asked = set(claims)
         own = {
-            (job.id, job.epoch)
+            (job.id, job.epoch): job.lease_until
             for job in jobs.values()
             if job.worker == worker and job.state in HELD and (not host or job.host == host)
+            if (job.id, job.epoch) in asked
         }
-        await self._store.renew([claim for claim in claims if claim in own], self._until())
+        by: dict[datetime, list[tuple[str, int]]] = {}
+        for claim, until in self._renewed(own).items():
+            by.setdefault(until, []).append(claim)
+        for until, renewed in by.items():
+            await self._store.renew(renewed, until)
         return [claim in own for claim in claims]
+
+    def _renewed(
+        self, own: Mapping[tuple[str, int], datetime | None]
+    ) -> dict[tuple[str, int], datetime]:
+        """When leases end that are renewed now, by when they ended before.
+
+        Later than before even if the clock that gave the last one is ahead of ours: who doubts the holder sees it. One
+        that ends far ahead of all others draws none of them after it.
+        """
+        until = self._until()
+        later = {
+            claim: before + LEAST_RENEWAL for claim, before in own.items() if before is not None
+        }
+        near = max([until, *(each for each in later.values() if each <= until + self._lease)])
+        return {claim: max(near, later.get(claim, near)) for claim in own}
 
     async def unheld(self, worker: str, claims: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
         """See ClaimDesk."""
@@ -141,6 +175,8 @@ class Claims:
             return [Transition(id=request.job, event=JobEvent.PUBLISH, at=now), claim]
         if stands.state is JobState.QUEUED:
             return [expiry(request.job, now)]
+        if stands.state in HELD and request.returned and request.epoch == stands.epoch:
+            return [_given_back(request.job, stands.epoch, now), claim]
         if stands.state in HELD and self._is_over(request, stands, now):
             reason = "its delivery came back" if request.redelivered else "its lease ended"
             lose = loss(request.job, stands.epoch, now, f"{stands_by(stands)}: {reason}")
@@ -150,23 +186,38 @@ class Claims:
         return []
 
     def _is_over(self, request: ClaimRequest, stands: Outcome, now: datetime) -> bool:
-        """Whether the live claim no longer counts: its delivery is known to be over, or its lease has lapsed."""
-        if request.redelivered and request.epoch in (0, stands.epoch) and not self._doubted():
+        """Whether the live claim no longer counts: its delivery is known to be over, or its lease has lapsed.
+
+        That a message came back proves that its former channel is gone. A worker that lives may lose a channel, so it
+        is called, and its claim counts if it renews the lease.
+        """
+        is_meant = (
+            request.epoch == stands.epoch if request.epoch else request.lease == _mark(stands)
+        )
+        if is_meant and self._is_back(request):
             return True
         horizon = now if self._leases is None else self._leases.horizon()
         return stands.lease_until is None or stands.lease_until < horizon
 
-    def _answer(self, outcome: Outcome, now: datetime) -> ClaimAnswer:
-        if outcome.applied and outcome.state is JobState.RUNNING:
-            return ClaimAnswer(ClaimVerdict.GRANTED, outcome.epoch, outcome.attempt)
+    def _is_back(self, request: ClaimRequest) -> bool:
+        """Whether its message came back because the channel of its former delivery is gone."""
+        return request.redelivered and not self._doubted()
+
+    def _answer(self, request: ClaimRequest, outcome: Outcome, now: datetime) -> ClaimAnswer:
+        if outcome.applied and outcome.state is _RUNNING:
+            return ClaimAnswer(_GRANTED, outcome.epoch, outcome.attempt)
         if outcome.state in HELD and outcome.lease_until is not None:
             left = (outcome.lease_until - now).total_seconds()
             if self._leases is not None:
                 left = self._leases.seconds_left(outcome.lease_until)
+            lease = 0
+            if not request.epoch and self._is_back(request):
+                lease, left = _mark(outcome), min(left, CALLED_SECONDS)
             return ClaimAnswer(
                 ClaimVerdict.HELD,
                 outcome.epoch,
                 retry_after_seconds=max(left, 0.0) + HELD_SLACK_SECONDS,
+                lease=lease,
             )
         return _FINISHED
 
@@ -191,10 +242,21 @@ class Claims:
         return outcomes
 
 
+def _mark(stands: Outcome) -> int:
+    """A live claim as it stands now, in a number that workers pass back: which one it is, and when its lease ends.
+
+    Leases of two claims may end at the same instant: where the stethoscope's clock is ahead, all that begin between two
+    of its words begin at one.
+    """
+    if stands.lease_until is None:
+        return 0
+    return micros(stands.lease_until) << _EPOCH_BITS | stands.epoch & ((1 << _EPOCH_BITS) - 1)
+
+
 def _claim(request: ClaimRequest, now: datetime, until: datetime) -> Transition:
     return Transition(
         id=request.job,
-        event=JobEvent.CLAIM,
+        event=_CLAIM,
         at=now,
         host=request.host,
         worker=request.worker,
@@ -215,6 +277,11 @@ def is_lost_too_often(outcome: Outcome) -> bool:
 def loss(job: str, epoch: int, now: datetime, reason: str) -> Transition:
     """The transition that charges a loss."""
     return Transition(id=job, event=JobEvent.LOSE, epoch=epoch, at=now, reason=reason)
+
+
+def _given_back(job: str, epoch: int, now: datetime) -> Transition:
+    reason = f"claim {epoch} was given back"
+    return Transition(id=job, event=JobEvent.GIVE_BACK, epoch=epoch, at=now, reason=reason)
 
 
 def burial(job: str, epoch: int, now: datetime) -> Transition:
@@ -241,7 +308,7 @@ def expiry(job: str, now: datetime) -> Transition:
 def changes_of(outcomes: Sequence[Outcome]) -> list[Change]:
     """What streams and waiters are told about applied transitions."""
     return [
-        Change("jobs", outcome.id, outcome.state.value, outcome.position, outcome.epoch)
+        Change("jobs", outcome.id, str(outcome.state), outcome.position, outcome.epoch)
         for outcome in outcomes
         if outcome.applied and outcome.state is not None
     ]

@@ -7,16 +7,20 @@ from typing import Final
 from dts_core.clock import Clock
 from dts_core.model import Change, Namespace
 from dts_core.services.access import EVERYBODY
-from dts_core.services.documents import Collection
+from dts_core.services.documents import Collection, declared
 from dts_core.services.events import EventBus
 from dts_core.stores.base import Store
+from dts_core.views.declared import NamespaceDocument, NamespaceFields
 
 FRESH_SECONDS: Final = 1.0
 NAMESPACES: Final = Collection[Namespace](
     name="namespaces",
     one="namespace",
     kind=Namespace,
-    fields={"description": str, "members": dict[str, str]},
+    fields=declared(NamespaceFields),
+    document=NamespaceDocument,
+    filters={"members": str},
+    texts=("description",),
 )
 
 

@@ -27,6 +27,7 @@ def seen_by(caller: Caller, host: Host) -> Host:
     own = replace(
         beat,
         held=[],
+        readied=[],
         counts=[each for each in beat.counts if sees(each[1])],
         functions={name: each for name, each in beat.functions.items() if sees(name)},
     )

@@ -83,6 +83,8 @@ class JobCache:
     def hear(self, changes: Sequence[Change]) -> None:
         """Take note of announced changes; finished jobs change no more."""
         entries, reading = self._entries, self._reading
+        if not entries and not reading:
+            return
         for change in changes:
             if change.topic != "jobs":
                 continue

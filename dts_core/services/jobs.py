@@ -1,7 +1,9 @@
 """Jobs: asked for, found again, waited for, stopped, run again."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -9,7 +11,16 @@ import msgspec
 from dts_core import codec
 from dts_core.brokers.base import CONTROL, JOBS, Broker, Message, QueueKind, QueueSpec
 from dts_core.clock import Clock
-from dts_core.errors import BrokerError, DtsError, Forbidden, InvalidInput, NotFound
+from dts_core.deadline import answer_within, extended
+from dts_core.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    DtsError,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    StoreUnavailable,
+)
 from dts_core.model import (
     Attempt,
     Cancel,
@@ -22,21 +33,26 @@ from dts_core.model import (
     Transition,
 )
 from dts_core.names import split_function
+from dts_core.sealed import Sealer
 from dts_core.services.access import DTS, Caller, check_submit
 from dts_core.services.admin import AdminWriter
 from dts_core.services.counters import Counters
 from dts_core.services.events import EventBus
+from dts_core.services.functions import no_function
 from dts_core.services.jobcache import READS_MAX, JobCache
 from dts_core.services.messages import job_message
 from dts_core.services.submission import (
+    check_again,
     check_options,
     make_job,
+    masked_digest,
     of_batch,
     queue_of,
     renew_job,
 )
 from dts_core.services.targets import Target, Targets
 from dts_core.services.waiters import Waiters, count_ends
+from dts_core.signing import Signer
 from dts_core.states import FINAL, JobEvent, JobState
 from dts_core.stores.base import IdempotencyKey, Intake, Store
 from dts_core.text import clean
@@ -46,8 +62,12 @@ BATCH_MAX: Final = 1000
 WAIT_MAX_SECONDS: Final = 60.0
 RECHECK_SECONDS: Final = 1.0
 """How often a waiting request looks at the store: an announcement may be lost."""
+DECLARE_SECONDS: Final = 2.0
+"""How long a new queue may hold up a job, which is durable without it."""
 QUEUES_MAX: Final = 1000
 """Most queues that submissions may bring into being."""
+_QUEUED: Final = JobState.QUEUED
+_log = logging.getLogger(__name__)
 
 
 class JobPorts(msgspec.Struct, frozen=True):
@@ -63,6 +83,10 @@ class JobPorts(msgspec.Struct, frozen=True):
     cache: JobCache
     counters: Counters
     result_max: int
+    sealer: Sealer | None = None
+    """Seals secret arguments; None: none are taken."""
+    envelopes: Signer | None = None
+    """Signs the envelopes of jobs; None: they are not signed."""
 
 
 class Jobs:
@@ -78,6 +102,8 @@ class Jobs:
         self._targets = ports.targets
         self._counters = ports.counters
         self._result_max = ports.result_max
+        self._sealer = ports.sealer
+        self._envelopes = ports.envelopes
         self._declared: set[str] = set()
         self.cache = ports.cache
         self.waiters = Waiters()
@@ -104,7 +130,7 @@ class Jobs:
             InvalidInput: An option is out of bounds, or the arguments do not fit.
             Conflict: `key` was used for another request.
         """
-        job = await self._checked(caller, request, {})
+        job = await self._checked(caller, request, {}, self._clock.now())
         ids = await self._accept(caller, [job], key, digest)
         return job if ids == [job.id] else await self.get(caller, ids[0])
 
@@ -123,10 +149,10 @@ class Jobs:
                 fields={"jobs": f"1 to {BATCH_MAX}"},
             )
         known: dict[tuple[str, str], Target] = {}
-        jobs = []
+        jobs, now = [], self._clock.now()
         for index, request in enumerate(requests):
             try:
-                jobs.append(await self._checked(caller, request, known))
+                jobs.append(await self._checked(caller, request, known, now))
             except DtsError as error:
                 raise of_batch(error, index) from error
         return await self._accept(caller, jobs, key, digest)
@@ -153,10 +179,12 @@ class Jobs:
             raise InvalidInput("version is same or default.", fields={"version": "same | default"})
         former = await self.get(caller, job_id)
         await self._permit(caller, former.function)
-        chosen, is_async = former.version, former.is_async
+        chosen, is_async = former.running_version, former.is_async
+        if former.trial is not None and chosen == former.trial.version:
+            is_async = former.trial.is_async
         if version == "default":
             target = await self._targets.find(former.function)
-            target.arguments.check(former.args, former.kwargs)
+            check_again(former, target)
             chosen, is_async = target.version, target.is_async
         await self._declare(former.queue)
         job = renew_job(caller, former, chosen, is_async, self._clock.now())
@@ -164,7 +192,11 @@ class Jobs:
         return job if ids == [job.id] else await self.get(caller, ids[0])
 
     async def _checked(
-        self, caller: Caller, request: SubmitRequest, known: dict[tuple[str, str], Target]
+        self,
+        caller: Caller,
+        request: SubmitRequest,
+        known: dict[tuple[str, str], Target],
+        now: datetime,
     ) -> Job:
         """The job of a request that passed every check; `known` keeps what a batch has found out already."""
         call = (request.function, request.version)
@@ -177,10 +209,12 @@ class Jobs:
         queue = queue_of(request, target)
         if queue not in self._declared:
             await self._declare(queue)
-        return make_job(caller, request, target, self._clock.now())
+        return make_job(caller, request, target, now, self._sealer)
 
     async def _permit(self, caller: Caller, function: str) -> None:
         namespace, _ = split_function(function)
+        if namespace != DTS and not caller.sees_namespace(namespace):
+            raise no_function(function)
         try:
             check_submit(caller, namespace)
         except Forbidden as error:
@@ -203,21 +237,29 @@ class Jobs:
             raise InvalidInput(
                 f"there are {QUEUES_MAX} queues already.", fields={"queue": "too many"}
             )
-        await self._broker.declare(QueueSpec(JOBS + queue, QueueKind.WORK, claimed=True))
-        self._declared.add(queue)
+        try:
+            with answer_within(DECLARE_SECONDS):
+                await self._broker.declare(QueueSpec(JOBS + queue, QueueKind.WORK, claimed=True))
+        except BrokerUnavailable as error:  # whoever publishes the job later declares it
+            _log.info("the queue %s is declared later: %s", clean(queue, 120), error)
+        else:
+            self._declared.add(queue)
 
     async def _accept(
         self, caller: Caller, jobs: Sequence[Job], key: str, digest: bytes
     ) -> list[str]:
-        now = self._clock.now()
+        now, jobs = self._clock.now(), [self._signed(job) for job in jobs]
         messages = [
             job_message(job, at=now, result_max=self._result_max)
             for job in jobs
-            if job.state is JobState.QUEUED
+            if job.state is _QUEUED
         ]
-        # Into the cache before the commit: what is announced of these jobs from then on finds their records there.
-        for job in jobs:
-            self.cache.put(job)
+        if key and any(job.sealed is not None for job in jobs):
+            digest = masked_digest(jobs)
+        # Into the cache before the commit: what is announced of the job from then on finds its record there. The jobs
+        # of a batch are seldom looked at within FRESH_SECONDS, and each would be marked stale by every change.
+        if len(jobs) == 1:
+            self.cache.put(jobs[0])
         ids: list[str] = []
         try:
             ids = await self._intake.accept(
@@ -230,8 +272,14 @@ class Jobs:
                 self.cache.forget(jobs)
         if ids[0] == jobs[0].id:
             self._counters.add("dts_jobs_submitted_total", len(jobs))
-            await self._bus.publish([Change("jobs", job.id, job.state.value) for job in jobs])
+            await self._bus.publish([Change("jobs", job.id, str(job.state)) for job in jobs])
         return ids
+
+    def _signed(self, job: Job) -> Job:
+        """With its envelope signed, where jobs are; those of `dts/` never leave the control side."""
+        if self._envelopes is None or job.function.startswith(f"{DTS}/"):
+            return job
+        return msgspec.structs.replace(job, envelope=self._envelopes.sign_job(job))
 
     # --- looking at jobs ---------------------------------------------------------------------------------------------
 
@@ -249,13 +297,25 @@ class Jobs:
         return await self._wait(job, min(wait_seconds, WAIT_MAX_SECONDS))
 
     async def _wait(self, job: Job, seconds: float) -> Job:
+        """The job as it stands at its end, or after so long; a store that is away meanwhile is waited out.
+
+        Raises:
+            StoreUnavailable: It is away in the end.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while job.state not in FINAL and (left := deadline - loop.time()) > 0:
-            going_on = await self.waiters.wait(job.id, min(left, RECHECK_SECONDS))
-            job = await self._read(job.id) or job
-            if not going_on:
-                break
+        away: StoreUnavailable | None = None
+        with extended(seconds):
+            while job.state not in FINAL and (left := deadline - loop.time()) > 0:
+                going_on = await self.waiters.wait(job.id, min(left, RECHECK_SECONDS))
+                try:
+                    job, away = await self._read(job.id) or job, None
+                except StoreUnavailable as error:
+                    away = error
+                if not going_on:
+                    break
+        if away is not None:
+            raise away
         return job
 
     async def _read(self, job_id: str) -> Job | None:
@@ -279,13 +339,15 @@ class Jobs:
             query = msgspec.structs.replace(
                 query,
                 visible_namespaces=tuple(caller.memberships),
-                visible_to=caller.user,
+                visible_to="" if caller.scope.namespaces is not None else caller.user,
             )
         return await self._store.find_jobs(query)
 
-    async def counts(self) -> JobCounts:
-        """The dashboard's figures, over all jobs."""
-        return await self._store.count_jobs()
+    async def counts(self, caller: Caller) -> JobCounts:
+        """The dashboard's figures, over the jobs of the namespaces that the caller sees."""
+        if caller.sees_everything:
+            return await self._store.count_jobs()
+        return await self._store.count_jobs(sorted(caller.memberships))
 
     async def attempts(self, caller: Caller, job_id: str) -> list[Attempt]:
         """Attempts that ended without ending the job, by epoch.
@@ -304,7 +366,7 @@ class Jobs:
             user=caller.user,
             role=caller.role.name.lower(),
             counts=record.counts,
-            recent=[job_view(job, with_result=False) for job in recent],
+            recent=[job_view(job, with_result=False) for job in recent if caller.sees(job)],
         )
 
     # --- stopping jobs -----------------------------------------------------------------------------------------------

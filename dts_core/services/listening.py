@@ -8,7 +8,7 @@ lasted for a lease's length. Both instants and the leases come from one clock, t
 of several machines are never compared.
 
 A job that has ended is named by no heartbeat any more, and its lease may end before its result is recorded. So no lease
-is over either while results are not: the porter proves in the same way that it keeps up with them.
+is over either while results are not: the porters prove in the same way that they keep up with them (`recording`).
 """
 
 import asyncio
@@ -20,16 +20,11 @@ from dts_core.clock import Clock
 from dts_core.errors import DtsError
 from dts_core.model import PartState
 from dts_core.services.leases import LOOK_SECONDS
+from dts_core.services.recording import Recording
 from dts_core.stores.base import RoleStore
 
 EAR: Final = "ear"
 """Name of the part that a stethoscope says its hearing with."""
-RECORDER: Final = "recorder"
-"""Name of the part that a porter says it with."""
-LAG_SECONDS: Final = 2.0
-"""Results that are recorded so late are recorded before the lease of a worker that beats has ended."""
-STALE_SECONDS: Final = 3.0
-"""A porter that has said nothing for so long may not keep up any more."""
 GAP_SECONDS: Final = 5.0
 """Longest time between two proofs that is no gap: with it and a beat missed, a lease still lasts."""
 PROOFS_MAX: Final = 60
@@ -122,8 +117,7 @@ class ToldLeases:
         self._clock = clock
         self._length = length
         self._since = self._until = self._horizon = _NEVER
-        self._recorded: dict[str, datetime] | None = None
-        self._recorded_at = float("-inf")
+        self._recording = Recording(clock)
 
     async def run(self) -> None:
         """Look until cancelled; a store that is away ends no lease."""
@@ -141,10 +135,7 @@ class ToldLeases:
             StoreUnavailable: What was known stays.
         """
         parts = await self._store.parts()
-        recorded = {part.id: part.seen_at for part in parts if part.name == RECORDER}
-        if self._recorded is not None and recorded.items() - self._recorded.items():
-            self._recorded_at = self._clock.monotonic()
-        self._recorded = recorded
+        self._recording.look(parts)
         ears = [part for part in parts if part.name == EAR]
         if ears:
             self._hear(max(ears, key=lambda part: part.seen_at))
@@ -153,8 +144,7 @@ class ToldLeases:
         if ear.listening_since is None or ear.heard_until is None:
             return
         self._since, self._until = ear.listening_since, ear.heard_until
-        is_recorded = self._clock.monotonic() - self._recorded_at <= STALE_SECONDS
-        if is_recorded and self._until - self._since >= self._length:
+        if self._recording.keeps_up() and self._until - self._since >= self._length:
             self._horizon = self._until
         else:
             self._horizon = min(self._horizon, self._until)

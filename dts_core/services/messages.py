@@ -49,6 +49,9 @@ def job_message(
             submitter=job.submitter,
             retries=job.retries,
             result_max=result_max,
+            trial=job.trial,
+            sealed=job.sealed,
+            envelope=job.envelope,
         ),
     )
     return Outgoing(

@@ -97,6 +97,20 @@ async def _probed(name: str, ask: Callable[[], Awaitable[object]]) -> PartView:
     return PartView(name=name, state=UP, words=f"up, answers in {took:.1f} ms")
 
 
+def _launched_view(part: PartState) -> PartView:
+    words = clean(part.words, 300)
+    return PartView(
+        name=part.name,
+        state=UP if _is_up(words) else "away",
+        words=words,
+        host=part.host,
+        pid=part.pid,
+        version=part.version,
+        started_at=part.started_at,
+        seen_at=part.seen_at,
+    )
+
+
 def _own_view(name: str, words: str) -> PartView:
     if name.startswith(LINK):
         return PartView(name=name, state=UP, words=f"up, {words}")
@@ -109,6 +123,8 @@ def _is_up(words: str) -> bool:
 
 def _view(part: PartState, now: datetime) -> PartView:
     silent = (now - part.seen_at).total_seconds()
+    if part.words and silent <= QUIET_SECONDS:
+        return _launched_view(part)
     ends = {"broker": part.broker, "store": part.store}
     said = [f"{name} {clean(words, 200)}" for name, words in ends.items() if words]
     if silent > QUIET_SECONDS:

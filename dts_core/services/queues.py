@@ -9,7 +9,7 @@ import msgspec
 
 from dts_core.brokers.base import JOBS, Broker
 from dts_core.clock import Clock
-from dts_core.errors import BrokerError, DtsError, Forbidden, InvalidInput, NotFound
+from dts_core.errors import DtsError, Forbidden, InvalidInput, NotFound
 from dts_core.model import JobQuery, Pauses, QueuePause, QueueStats
 from dts_core.services.access import DTS, Caller
 from dts_core.services.admin import AdminWriter
@@ -91,7 +91,7 @@ class Queues:
         """What the broker says now; whoever asks while it is being asked hears the same answer.
 
         Raises:
-            BrokerUnavailable: It does not answer.
+            BrokerUnavailable: It does not answer in the time of whoever asked first.
         """
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._broker.stats(), name="queue-stats")
@@ -179,6 +179,7 @@ class Queues:
         if name in known and not name.startswith(self._prefix):
             raise InvalidInput(
                 f"{clean(name, 120)} is no queue of jobs: the control side needs it.",
+                fields={"name": f"begins with {self._prefix}"},
                 advice=f"Pause one whose name begins with {self._prefix}",
             )
         queue = name.removeprefix(self._prefix)
@@ -202,7 +203,7 @@ class Queues:
             await self._broker.declare(jobs_queue(queue))
             await (self._broker.pause if paused else self._broker.resume)(JOBS + queue)
             await announce_pauses(self._store, self._broker)
-        except BrokerError as error:
+        except DtsError as error:
             _log.warning("the pause of %s is announced later: %s", queue, error)
 
 

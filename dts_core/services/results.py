@@ -22,6 +22,12 @@ JITTER: Final = 0.2
 MESSAGE_MAX: Final = 16 << 10
 TRACEBACK_MAX: Final = 64 << 10
 TYPE_MAX: Final = 200
+_HASH_LENGTH: Final = 64
+"""Of a version; any that is not the trial's counts as none."""
+# Looked up once: in Python 3.11 each access to a member of an enum is a call.
+_FINISH: Final = JobEvent.FINISH
+_FAIL: Final = JobEvent.FAIL
+_CONFIRM_CANCEL: Final = JobEvent.CONFIRM_CANCEL
 _json = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -34,7 +40,7 @@ def backoff(job: Job, *, most_seconds: float, chance: random.Random) -> timedelt
 
 def needs_job(result: JobResult) -> bool:
     """Whether the job's own options decide what becomes of this result."""
-    return result.event is not JobEvent.FINISH and result.event is not JobEvent.CONFIRM_CANCEL
+    return result.event is not _FINISH and result.event is not _CONFIRM_CANCEL
 
 
 def transition_of(
@@ -61,35 +67,22 @@ def transition_of(
     if result.event not in REPORTED:
         return None
     started, finished = _times(result, at)
-    if result.event is JobEvent.FINISH and result.blob:  # proved when it came
+    ran = result.version if len(result.version) == _HASH_LENGTH else ""
+    value, error = _outcome(result)
+    if result.event is _FINISH and error is None:
         return Transition(
             id=result.id,
-            event=JobEvent.FINISH,
+            event=_FINISH,
             epoch=result.epoch,
             at=at,
             host=host,
             worker=worker,
+            result=value,
             blob=result.blob,
             started_at=started,
             finished_at=finished,
+            ran=ran,
         )
-    if result.event is JobEvent.FINISH:
-        value = b"null" if result.result is None else result.result
-        if (wrong := wrong_result(value)) is None:
-            return Transition(
-                id=result.id,
-                event=JobEvent.FINISH,
-                epoch=result.epoch,
-                at=at,
-                host=host,
-                worker=worker,
-                result=value,
-                started_at=started,
-                finished_at=finished,
-            )
-        error: JobError | None = wrong
-    else:
-        error = None if result.error is None else clean_error(result.error)
     event, due = _event(result, jobs.get(result.id), at, most_seconds, chance)
     return Transition(
         id=result.id,
@@ -102,30 +95,41 @@ def transition_of(
         error=error,
         started_at=started,
         finished_at=finished,
+        ran=ran,
         reason="" if error is not None else _REASONS.get(event, ""),
     )
 
 
 _REASONS: Final = {
-    JobEvent.CONFIRM_CANCEL: "stopped by its worker",
+    _CONFIRM_CANCEL: "stopped by its worker",
     JobEvent.GIVE_BACK: "given back by its worker",
 }
+
+
+def _outcome(result: JobResult) -> tuple[bytes | None, JobError | None]:
+    """The value to keep and the error to tell; a value that cannot be kept is an error."""
+    if result.event is not _FINISH:
+        return None, None if result.error is None else clean_error(result.error)
+    if result.blob:  # proved when it came
+        return None, None
+    value = b"null" if result.result is None else result.result
+    return value, wrong_result(value)
 
 
 def _event(
     result: JobResult, job: Job | None, at: datetime, most_seconds: float, chance: random.Random
 ) -> tuple[JobEvent, datetime | None]:
-    if result.event not in (JobEvent.FINISH, JobEvent.FAIL):
+    if result.event not in (_FINISH, _FAIL):
         return result.event, None
     may_retry = (
-        result.event is JobEvent.FAIL
+        result.event is _FAIL
         and result.retry
         and job is not None
         and job.state is JobState.RUNNING
         and job.attempt <= job.retries
     )
     if not may_retry or job is None:
-        return JobEvent.FAIL, None
+        return _FAIL, None
     return JobEvent.RETRY, at + backoff(job, most_seconds=most_seconds, chance=chance)
 
 

@@ -1,34 +1,36 @@
-"""Tokens: made from a secret, shown with each request, ended by logout, by disabling and by a changed secret."""
+"""Logins: a token made from a secret, shown with each request, ended by logout, by disabling, by a changed secret."""
 
-import hashlib
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from dts_core.clock import Clock
-from dts_core.errors import DtsError, InvalidInput, NotFound, Unauthenticated
+from dts_core.errors import Conflict, DtsError, Forbidden, InvalidInput, NotFound, Unauthenticated
 from dts_core.model import Change, Token, User
 from dts_core.names import is_name
-from dts_core.services.access import ROLES, Caller, Role
+from dts_core.services.access import FULL, ROLES, Caller, Role, Scope, check_own_secret
 from dts_core.services.admin import AdminWriter
 from dts_core.services.directory import Directory
-from dts_core.services.documents import Collection
 from dts_core.services.events import EventBus
 from dts_core.services.passwords import Passwords
+from dts_core.services.seals import (
+    PREFIX,
+    TOKENS,
+    digest_of,
+    living,
+    scope_of,
+    seal_of,
+)
 from dts_core.services.throttle import Throttle
 from dts_core.services.users import USERS
 from dts_core.stores.base import Store
-from dts_core.views import LoginAnswer, LoginRequest
+from dts_core.views import LoginAnswer, LoginRequest, SecretChange
 
-TOKENS: Final = Collection[Token](
-    name="tokens", one="token", kind=Token, fields={}, secret=frozenset({"seal"})
-)
-PREFIX: Final = "dts_"
 RECHECK_SECONDS: Final = 1.0
 """Age at which a token that is known in memory is looked up in the store again."""
 KNOWN_MAX: Final = 10_000
@@ -37,14 +39,22 @@ NO_NAME: Final = "-"
 PER_ACCOUNT: Final = 10
 PER_ADDRESS: Final = 30
 """Logins in a minute."""
+MARK_SECONDS: Final = 60.0
+"""How exactly it is known when an access token was last used."""
 _log = logging.getLogger(__name__)
 
 
-class _Known(msgspec.Struct):
+class _Known(msgspec.Struct, kw_only=True):
     user: str
     role: Role
+    scope: Scope
+    is_program: bool
     expires_at: datetime
     checked_at: float
+    marked_at: float
+    held: object = None
+    """That of which `memberships` is what the scope leaves."""
+    memberships: Mapping[str, str] = {}
 
 
 class Sessions:
@@ -111,24 +121,66 @@ class Sessions:
         token = PREFIX + secrets.token_urlsafe(32)
         now = self._clock.now()
         made = Token(
-            id=_digest(token),
+            id=digest_of(token),
             user=user.id,
             created_at=now,
             expires_at=now + timedelta(hours=min(hours or self._token_hours, self._token_hours)),
-            seal=_seal(user),
+            seal=seal_of(user, ""),
         )
         await self._writer.write(caller, TOKENS, None, made, op_type="login")
         return LoginAnswer(token=token, user=user.id, role=user.role, expires_at=made.expires_at)
 
     async def logout(self, caller: Caller) -> None:
         """End the caller's token everywhere. A second call does nothing."""
-        token = await TOKENS.find(self._store, caller.token)
-        if token is not None:
-            try:
-                await self._writer.write(caller, TOKENS, token, None, op_type="logout")
-            except NotFound as error:
-                _log.debug("a token was ended twice: %s", error)
-        self._known.pop(caller.token, None)
+        await self.end(caller, caller.token, op_type="logout")
+
+    async def end(self, caller: Caller, token_id: str, *, op_type: str = "") -> bool:
+        """End a token everywhere; False when it was ended already."""
+        try:
+            while (token := await TOKENS.find(self._store, token_id)) is not None:
+                try:
+                    await self._writer.write(caller, TOKENS, token, None, op_type=op_type)
+                except Conflict as error:
+                    _log.debug("a token changed while it was ended: %s", error)
+                else:
+                    return True
+        except NotFound as error:
+            _log.debug("a token was ended twice: %s", error)
+        finally:
+            self._known.pop(token_id, None)
+        return False
+
+    async def change_secret(self, caller: Caller, change: SecretChange) -> None:
+        """Give oneself a new secret for the one that counts now; every token but the caller's ends with it.
+
+        Raises:
+            Forbidden: The caller shows an access token.
+            Throttled: Too many tries; nothing was compared.
+            InvalidInput: The old secret is wrong, or the new one is no secret. The attempt is recorded.
+            Unauthenticated: The caller's token has ended meanwhile.
+            Conflict: The user was changed meanwhile.
+        """
+        try:
+            check_own_secret(caller)
+            self._accounts.check(caller.user, "logins of this user")
+            token, user = await self.look_again(caller)
+            if not await self._passwords.verify(user.secret_hash, change.secret):
+                raise InvalidInput(
+                    "the secret is wrong.", fields={"secret": "the one that counts now"}
+                )
+            made = await self._passwords.hash(change.new_secret, field="new_secret")
+        except (Forbidden, InvalidInput) as error:
+            await self._writer.refused(caller, USERS.name, caller.user, "update", error)
+            raise
+        self._accounts.forget(caller.user)
+        now = self._clock.now()
+        changed = msgspec.structs.replace(user, secret_hash=made, updated_at=now)
+        await self._writer.write(caller, USERS, user, changed)
+        sealed = msgspec.structs.replace(token, seal=seal_of(changed, token.scope))
+        try:
+            await self._writer.write(caller, TOKENS, token, sealed)
+        except (Conflict, NotFound) as error:
+            _log.info("who changed their secret must log in again: %s", error)
 
     async def authenticate(self, token: str, *, source: str = "", request_id: str = "") -> Caller:
         """Who shows this token.
@@ -136,7 +188,7 @@ class Sessions:
         Raises:
             Unauthenticated: Unknown, expired, ended, or its user is disabled or gone.
         """
-        digest = _digest(token)
+        digest = digest_of(token)
         known = self._known.get(digest)
         if known is None or self._clock.monotonic() - known.checked_at >= RECHECK_SECONDS:
             known = await self._look_up(digest, token)
@@ -144,12 +196,26 @@ class Sessions:
             raise Unauthenticated("the token has expired.")
         return Caller(
             user=known.user,
-            role=known.role,
-            memberships=await self._directory.memberships(known.user),
+            role=known.scope.lower(known.role),
+            memberships=await self._memberships(known),
             token=digest,
             request_id=request_id,
             source=source,
+            scope=known.scope,
+            is_program=known.is_program,
+            owner=known.role,
         )
+
+    async def look_again(self, caller: Caller) -> tuple[Token, User]:
+        """The caller's token and user as they are stored now, for what outlives the request.
+
+        Raises:
+            Unauthenticated: It has ended meanwhile.
+        """
+        found = await living(self._store, caller.token)
+        if found is None:
+            raise Unauthenticated("the token is not known here, or was ended.")
+        return found
 
     async def sweep(self) -> int:
         """Remove tokens that expired; returns how many."""
@@ -158,30 +224,66 @@ class Sessions:
         while True:
             found, cursor = await TOKENS.page(self._store, after=cursor, limit=500)
             for token in found:
-                if token.expires_at <= self._clock.now():
-                    try:
+                try:
+                    if token.expires_at <= self._clock.now() or await self._is_dead(token):
                         await self._writer.write(caller, TOKENS, token, None)
-                    except DtsError as error:
-                        _log.info("an expired token stays for now: %s", error)
-                    else:
                         removed += 1
+                except DtsError as error:
+                    _log.info("a token that does not count any more stays for now: %s", error)
             if not cursor:
                 return removed
 
+    async def _is_dead(self, token: Token) -> bool:
+        """Whether whom or what it hung on is gone. Seals are not looked at: a newer version's may be others."""
+        if await USERS.find(self._store, token.user) is None:
+            return True
+        return bool(token.parent) and await TOKENS.find(self._store, token.parent) is None
+
+    async def _memberships(self, known: _Known) -> Mapping[str, str]:
+        held = await self._directory.memberships(known.user)
+        if known.scope == FULL:
+            return held
+        everywhere = await self._directory.namespaces()
+        source: object = everywhere if known.role is Role.ADMIN else held
+        if source is not known.held:
+            known.memberships = known.scope.narrow(known.role, held, everywhere)
+            known.held = source
+        return known.memberships
+
     async def _look_up(self, digest: str, token: str) -> _Known:
         generation, started = self._generation, self._clock.monotonic()
-        self._known.pop(digest, None)
-        found = await TOKENS.find(self._store, digest) if token.startswith(PREFIX) else None
-        user = await USERS.find(self._store, found.user) if found is not None else None
-        if found is None or user is None or user.disabled or found.seal != _seal(user):
+        former = self._known.pop(digest, None)
+        lives = await living(self._store, digest) if token.startswith(PREFIX) else None
+        if lives is None:
             raise Unauthenticated("the token is not known here, or was ended.")
+        found, user = lives
         # What was written during the look-up may be missing from it: then it counts for this request only.
         checked = started if generation == self._generation else float("-inf")
-        known = _Known(user.id, ROLES[user.role], found.expires_at, checked)
+        known = _Known(
+            user=user.id,
+            role=ROLES[user.role],
+            scope=scope_of(found),
+            is_program=bool(found.scope),
+            expires_at=found.expires_at,
+            checked_at=checked,
+            marked_at=former.marked_at if former else float("-inf"),
+        )
+        await self._mark(found, known)
         self._known[digest] = known
         if len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
         return known
+
+    async def _mark(self, token: Token, known: _Known) -> None:
+        """Remember the use of an access token, once a minute; that it cannot be kept is no reason to refuse it."""
+        now = self._clock.monotonic()
+        if not token.scope or now - known.marked_at < MARK_SECONDS:
+            return
+        known.marked_at = now
+        try:
+            await self._store.mark(TOKENS.name, token.id, self._clock.now())
+        except DtsError as error:
+            _log.info("the use of an access token was not kept: %s", error)
 
     def _hear(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -192,11 +294,3 @@ class Sessions:
                 self._generation += 1
                 for digest in [d for d, known in self._known.items() if known.user == change.id]:
                     del self._known[digest]
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-
-
-def _seal(user: User) -> str:
-    return hashlib.sha256(user.secret_hash.encode()).hexdigest()[:16]

@@ -12,7 +12,9 @@ import msgspec
 
 from dts_core.errors import FunctionRefused
 from dts_core.model import Parameter
-from dts_core.services.annotations import Meaning, literal, meaning, names_of
+from dts_core.pep723 import Script, read_script, refuse_unclosed
+from dts_core.runner.bundle import BadBundle, entry_source, is_bundle, split
+from dts_core.services.annotations import Meaning, Names, literal, meaning, names_of_entry
 from dts_core.services.docstrings import read_docstring
 from dts_core.text import clean, one_line
 
@@ -34,17 +36,23 @@ class Reading(msgspec.Struct, frozen=True):
     summary: str
     doc: str
     parameters: list[Parameter]
+    requires_python: str = ""
+    dependencies: list[str] = []
 
 
 def read_source(source: str) -> Reading:
     """Parse a function's source. The largest take seconds and hold the interpreter's lock: see `reading`.
 
     Raises:
-        FunctionRefused: Too large, not Python (names the line), or without a `main` at its top level.
+        FunctionRefused: Too large, not Python (names the line), without a `main` at its top level, or its script
+            block is wrong.
     """
     data = encode_source(source)
-    module = _parsed(source)
-    main = _main(module)
+    entry, modules = _modules(data, source)
+    module, own = modules[entry], _entry_text(data, source)
+    refuse_unclosed(own)
+    script = read_script(own) or Script()
+    main = _main(module, entry)
     document = read_docstring(_docstring(main) or _docstring(module))
     return Reading(
         hash=hashlib.sha256(data).hexdigest(),
@@ -52,7 +60,9 @@ def read_source(source: str) -> Reading:
         is_async=isinstance(main, ast.AsyncFunctionDef),
         summary=document.summary,
         doc=document.text,
-        parameters=_parameters(main, module, document.parameters),
+        parameters=_parameters(main, names_of_entry(entry, modules), document.parameters),
+        requires_python=script.requires_python,
+        dependencies=script.dependencies,
     )
 
 
@@ -76,28 +86,49 @@ def encode_source(source: str) -> bytes:
     return data
 
 
-def _parsed(source: str) -> ast.Module:
+def _entry_text(data: bytes, source: str) -> str:
+    return entry_source(data).decode() if is_bundle(data) else source
+
+
+def _modules(data: bytes, source: str) -> tuple[str, dict[str, ast.Module]]:
+    """The path of the entry, and every module by path; a single source has the path ''."""
+    if not is_bundle(data):
+        return "", {"": _parsed(source)}
+    try:
+        entry, files = split(data)
+        texts = {path: content.decode() for path, content in files.items()}
+    except (BadBundle, UnicodeDecodeError) as error:
+        raise FunctionRefused(
+            f"the folder is refused: {clean(str(error), 400)}.",
+            advice="`dts functions push NS/NAME FOLDER` makes one of a folder.",
+        ) from error
+    return entry, {path: _parsed(text, path) for path, text in texts.items()}
+
+
+def _parsed(source: str, path: str = "") -> ast.Module:
+    what = path or "the source"
     try:
         return ast.parse(source)
     except SyntaxError as error:
         where = f"line {error.lineno}: " if error.lineno else ""
         raise FunctionRefused(
-            f"the source is not Python: {where}{one_line(error.msg or 'invalid syntax')}.",
+            f"{what} is not Python: {where}{one_line(error.msg or 'invalid syntax')}.",
             advice="Correct it and save again.",
         ) from error
     except (ValueError, RecursionError, MemoryError) as error:
         reason = one_line(str(error)) or "it is nested too deeply"
         raise FunctionRefused(
-            f"the source cannot be parsed: {reason}.", advice="Correct it and save again."
+            f"{what} cannot be parsed: {reason}.", advice="Correct it and save again."
         ) from error
 
 
-def _main(module: ast.Module) -> Definition:
+def _main(module: ast.Module, path: str) -> Definition:
     for node in reversed(module.body):
         if isinstance(node, Definition) and node.name == "main":
             return node
     raise FunctionRefused(
-        "the source has no main at its top level.", advice="Define it: def main(...): ..."
+        f"{path or 'the source'} has no main at its top level.",
+        advice="Define it: def main(...): ...",
     )
 
 
@@ -105,8 +136,8 @@ def _docstring(node: Definition | ast.Module) -> str:
     return inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
 
 
-def _parameters(main: Definition, module: ast.Module, helps: dict[str, str]) -> list[Parameter]:
-    arguments, names = main.args, names_of(module)
+def _parameters(main: Definition, names: Names, helps: dict[str, str]) -> list[Parameter]:
+    arguments = main.args
     by_position = [*arguments.posonlyargs, *arguments.args]
     unset: list[ast.expr | None] = [None] * (len(by_position) - len(arguments.defaults))
     wanted: list[tuple[str, ast.arg, ast.expr | None]] = [
@@ -148,6 +179,7 @@ def _parameter(kind: str, each: ast.arg, default: ast.expr | None, means: Meanin
         default=value,
         default_text=text,
         help=means.help,
+        secret=means.secret,
     )
 
 

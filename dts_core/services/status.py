@@ -31,10 +31,19 @@ class Status:
         parts: What runs, and whether it answers.
         clock: For the times.
         engine: Name of the engine, for people.
+        mail: on | off.
     """
 
     def __init__(
-        self, store: Store, jobs: Jobs, queues: Queues, parts: Parts, clock: Clock, *, engine: str
+        self,
+        store: Store,
+        jobs: Jobs,
+        queues: Queues,
+        parts: Parts,
+        clock: Clock,
+        *,
+        engine: str,
+        mail: str,
     ) -> None:
         self._store = store
         self._jobs = jobs
@@ -42,13 +51,14 @@ class Status:
         self._parts = parts
         self._clock = clock
         self._engine = engine
+        self._mail = mail
         self._started_at = clock.now()
 
     async def view(self, caller: Caller) -> StatusView:
         """Everything, as the caller sees it; without queues while the broker is away, which its part says."""
         query = JobQuery(state=(JobState.FAILED, JobState.DEAD), limit=FAILED_SHOWN)
         counts, hosts, queues, alarms, failed, parts = await asyncio.gather(
-            self._jobs.counts(),
+            self._jobs.counts(caller),
             self._store.hosts(),
             self._known_queues(),
             self._store.alarms(open_only=True),
@@ -67,6 +77,7 @@ class Status:
             failed=[job_view(job, with_result=False) for job in failed.items],
             components=self._parts.own(),
             parts=parts,
+            mail=self._mail,
         )
 
     async def _known_queues(self) -> list[QueueView]:

@@ -10,7 +10,8 @@ import msgspec
 from dts_core import codec
 from dts_core.brokers.base import Broker, Message, Subscription
 from dts_core.clock import Clock
-from dts_core.errors import CodecError, DtsError, Throttled
+from dts_core.deadline import answer_within
+from dts_core.errors import BrokerError, CodecError, DtsError, Throttled
 from dts_core.model import Change, Host, Job, LogBatch, LogRecord
 from dts_core.services.access import Caller
 from dts_core.services.counters import Counters
@@ -27,6 +28,8 @@ SUBSCRIBERS_MAX: Final = 500
 GATHER_SECONDS: Final = 0.1
 """How long changes gather, so that a job that changes thrice is told once."""
 TICK_SECONDS: Final = 1.0
+QUEUES_SECONDS: Final = 4.0
+"""How long the other topics may wait for a look at the queues."""
 """How often the queues are looked at."""
 JOBS_MAX: Final = 200
 """Jobs told one by one in each GATHER_SECONDS; when more change, followers list again instead."""
@@ -249,7 +252,12 @@ class StreamHub:
         if not any("queues" in each.query.topics for each in self._subscribers):
             self._queues = b""
             return
-        data = _encode(await self._broker.stats())
+        try:
+            with answer_within(QUEUES_SECONDS):
+                data = _encode(await self._broker.stats())
+        except BrokerError as error:  # nothing is missed: it is looked at again
+            _log.debug("the queues are not known now: %s", error)
+            return
         if data != self._queues:
             self._queues = data
             for subscriber in self._subscribers:

@@ -1,13 +1,19 @@
 """From a submission to a job: the bounds of its options, its queue, its start."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from dts_core.errors import DtsError, InvalidInput
-from dts_core.model import Job
+from dts_core.model import Job, Sealed
 from dts_core.names import is_host, is_name, new_id
+from dts_core.sealed import Call, Sealer
+from dts_core.sealed.boxes import no_key
 from dts_core.services.access import DTS, Caller
+from dts_core.services.canaries import Chosen, choose
 from dts_core.services.targets import Target
 from dts_core.states import JobState
 from dts_core.text import clean
@@ -24,6 +30,8 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "expires_seconds": (0, 366 * DAY),
 }
 """option -> least and greatest value"""
+# Looked up once: in Python 3.11 each access to a member of an enum is a call.
+_QUEUED: Final = JobState.QUEUED
 _PLAIN: Final = SubmitRequest(function="")
 
 
@@ -85,16 +93,30 @@ def queue_of(request: SubmitRequest, target: Target) -> str:
     return request.queue or "default"
 
 
-def make_job(caller: Caller, request: SubmitRequest, target: Target, now: datetime) -> Job:
-    """The job of a checked submission: `queued`, or `scheduled` when it starts later."""
-    due = _start(request, now)
+def make_job(
+    caller: Caller, request: SubmitRequest, target: Target, now: datetime, sealer: Sealer | None
+) -> Job:
+    """The job of a checked submission: `queued`, or `scheduled` when it starts later.
+
+    Raises:
+        InvalidInput: It has secret arguments, and nothing can be sealed here.
+        TooLarge: They are too long.
+    """
+    due, job_id = _start(request, now), new_id()
+    chosen = choose(
+        Chosen(target.version, target.is_async), target.tried,
+        job=job_id, host=request.host, args=bytes(request.args), kwargs=bytes(request.kwargs),
+    )  # fmt: skip
+    args, kwargs, sealed = _sealed(request, target, sealer)
     return Job(
-        id=new_id(),
+        id=job_id,
         function=target.function,
-        version=target.version,
-        is_async=target.is_async,
-        args=bytes(request.args),
-        kwargs=bytes(request.kwargs),
+        version=chosen.version,
+        is_async=chosen.is_async,
+        trial=chosen.trial,
+        args=args,
+        kwargs=kwargs,
+        sealed=sealed,
         queue=queue_of(request, target),
         priority=request.priority,
         submitter=caller.user,
@@ -105,10 +127,56 @@ def make_job(caller: Caller, request: SubmitRequest, target: Target, now: dateti
         expires_at=_expiry(request, due or now),
         created_at=now,
         request_id=caller.request_id,
-        state=JobState.QUEUED if due is None else JobState.SCHEDULED,
+        state=_QUEUED if due is None else JobState.SCHEDULED,
         queued_at=now if due is None else None,
         due_at=due,
     )
+
+
+def _sealed(
+    request: SubmitRequest, target: Target, sealer: Sealer | None
+) -> tuple[bytes, bytes, Sealed | None]:
+    """Its arguments without what is secret in them, and that in a box."""
+    args, kwargs = bytes(request.args), bytes(request.kwargs)
+    places = _places(target, args, kwargs)
+    if not places:
+        return args, kwargs, None
+    if sealer is None:
+        raise no_key(target.function)
+    call, sealed = sealer.seal(Call(target.function, args, kwargs), places)
+    return call.args, call.kwargs, sealed
+
+
+def _places(target: Target, args: bytes, kwargs: bytes) -> dict[str, str]:
+    """Where something is secret, be it to the default version alone or to the canary beside it."""
+    tried = {} if target.tried is None else target.tried.arguments.secret_places(args, kwargs)
+    return tried | target.arguments.secret_places(args, kwargs)
+
+
+def check_again(former: Job, target: Target) -> None:
+    """Let pass a job whose arguments fit another version, with the same ones secret.
+
+    Raises:
+        InvalidInput: They do not.
+    """
+    target.arguments.check(former.args, former.kwargs, sealed=former.sealed is not None)
+    places = {} if former.sealed is None else former.sealed.places
+    if _places(target, former.args, former.kwargs) != places:
+        raise InvalidInput(
+            f"in the default version of {former.function} other arguments are secret.",
+            fields={"version": "other arguments are secret"},
+            advice="Submit it anew with its arguments, or run it again with the same version.",
+        )
+
+
+def masked_digest(jobs: Sequence[Job]) -> bytes:
+    """The digest of submissions with secrets, for their idempotency key: it says nothing of what is secret in them."""
+    said = [
+        (job.function, job.args, job.kwargs, job.queue, job.priority, job.retries, job.again_of,
+         job.timeout_seconds, job.grace_seconds, job.backoff_seconds)
+        for job in jobs
+    ]  # fmt: skip
+    return hashlib.sha256(msgspec.msgpack.encode(said)).digest()
 
 
 def renew_job(caller: Caller, former: Job, version: str, is_async: bool, now: datetime) -> Job:
@@ -120,6 +188,7 @@ def renew_job(caller: Caller, former: Job, version: str, is_async: bool, now: da
         is_async=is_async,
         args=former.args,
         kwargs=former.kwargs,
+        sealed=former.sealed,
         queue=former.queue,
         priority=former.priority,
         submitter=caller.user,
@@ -130,7 +199,7 @@ def renew_job(caller: Caller, former: Job, version: str, is_async: bool, now: da
         created_at=now,
         again_of=former.id,
         request_id=caller.request_id,
-        state=JobState.QUEUED,
+        state=_QUEUED,
         queued_at=now,
     )
 

@@ -14,6 +14,8 @@ from dts_core.services.logs import matches, sees
 from dts_core.text import clean
 
 TOPICS: Final = frozenset({"jobs", "hosts", "alarms", "queues", "logs"})
+RESET: Final = "reset"
+"""The event that says: too much was missed, list again."""
 EVENTS_MAX: Final = 1000
 BYTES_MAX: Final = 4 << 20
 """What waits for one follower at most; beyond it everything is dropped and it is told to list again."""
@@ -148,7 +150,7 @@ class Subscriber:
         if self._due():
             self._missed = False
             self._reset_at = self._clock.monotonic()
-            items.append(StreamItem("reset", self.position, b"{}"))
+            items.append(StreamItem(RESET, self.position, b"{}"))
         return items
 
     def _due(self) -> bool:

@@ -13,6 +13,7 @@ from dts_core.names import split_function
 from dts_core.services.access import DTS
 from dts_core.services.arguments import ArgumentCheck
 from dts_core.services.builtins import Builtins
+from dts_core.services.canaries import Tried, tried_by
 from dts_core.services.events import EventBus
 from dts_core.services.functions import FUNCTIONS, no_function
 from dts_core.stores.base import Store
@@ -31,6 +32,8 @@ class Target(msgspec.Struct, frozen=True):
     version: str
     is_async: bool
     arguments: ArgumentCheck
+    tried: Tried | None = None
+    """The canary beside it, for a call that names no version."""
 
 
 class _Entry(msgspec.Struct):
@@ -77,8 +80,9 @@ class Targets:
         if found is None:
             raise no_function(function)
         digest = version or found.default
+        tried = None if version else tried_by(found, None if former is None else former.tried)
         if former is not None and former.version == digest:
-            return former
+            return msgspec.structs.replace(former, tried=tried)
         chosen = next((each for each in found.versions if each.hash == digest), None)
         if chosen is None:
             raise InvalidInput(
@@ -87,7 +91,7 @@ class Targets:
                 advice="Leave it out to take the default one.",
             )
         check = ArgumentCheck(function, chosen.parameters)
-        return Target(function, namespace, digest, chosen.is_async, check)
+        return Target(function, namespace, digest, chosen.is_async, check, tried)
 
     async def _builtin(self, function: str, name: str) -> Target:
         reading = await self._builtins.read(name)

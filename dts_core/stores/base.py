@@ -6,7 +6,7 @@ has a deadline (StoreUnavailable). Lists are bounded.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -16,6 +16,7 @@ from dts_core.model import (
     Attempt,
     BlobChunk,
     Host,
+    HostRun,
     HostSample,
     Job,
     JobCounts,
@@ -38,6 +39,20 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
     submitter: str
     key: str
     digest: bytes
+
+
+class Recorded(NamedTuple):
+    """An operation as it lies in the store: its bytes, and what the store says of it beside them."""
+
+    position: int
+    id: str
+    collection: str
+    doc_id: str
+    operator: str
+    at: int
+    """Microseconds since 1970."""
+    content: bytes
+    """MessagePack."""
 
 
 class JobStore(Protocol):
@@ -75,8 +90,8 @@ class JobStore(Protocol):
         """
         ...
 
-    async def count_jobs(self) -> JobCounts:
-        """The dashboard's figures, in constant time."""
+    async def count_jobs(self, namespaces: Sequence[str] | None = None) -> JobCounts:
+        """The dashboard's figures, over all jobs or over those of these namespaces, whatever their number."""
         ...
 
     async def attempts(self, job_id: str) -> list[Attempt]:
@@ -205,6 +220,13 @@ class OutboxStore(JobStore, Protocol):
         """
         ...
 
+    async def mark_published(self, jobs: Sequence[Job], at: datetime) -> None:
+        """The messages of jobs accepted as `pending` are confirmed: as PUBLISH `at` of each; nobody needs outcomes.
+
+        One that is not pending any more is left alone.
+        """
+        ...
+
     async def apply_owing(self, transitions: Sequence[Transition]) -> list[Outcome]:
         """As `apply`, durable; each job that is led to `queued` owes its message from `at` on, in the same write."""
         ...
@@ -253,14 +275,60 @@ class DocumentStore(Protocol):
         """
         ...
 
+    async def mark(self, collection: str, doc_id: str, at: datetime) -> None:
+        """Remember when a document was last used: it need not be durable, and is no write of it.
+
+        There is no operation; an earlier instant than the one kept changes nothing, nor does a document that is gone.
+        """
+        ...
+
+    async def marks(self, collection: str, doc_ids: Sequence[str]) -> dict[str, datetime]:
+        """When these documents were last used, where that is known; it goes with the document. At most 1,000 ids."""
+        ...
+
+    async def next_operation(self) -> int:
+        """Take a position for an operation, above those of all that are kept; it need not be used."""
+        ...
+
     async def add_operation(self, operation: Operation) -> None:
-        """Record a refused attempt, or an act that writes no document; durable."""
+        """Record a refused attempt, or an act that writes no document; durable.
+
+        Here as with a document, an operation without a position is given the next one.
+        """
         ...
 
     async def operations(
-        self, *, collection: str = "", doc_id: str = "", before: int = 0, limit: int = 50
+        self,
+        *,
+        collection: str = "",
+        doc_id: str = "",
+        operator: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: int = 0,
+        after: int = 0,
+        limit: int = 50,
     ) -> list[tuple[int, Operation]]:
-        """(position, operation), newest first, positions below `before` when it is given."""
+        """(position, operation), newest first; at most 1,000.
+
+        Args:
+            collection: Of this one, and what follows alike, where it is given.
+            doc_id: Of this document; give its collection with it.
+            operator: By this user.
+            since: Not before this instant.
+            until: Before this instant.
+            before: Positions below this one.
+            after: Positions above this one, those next to it.
+            limit: How many.
+        """
+        ...
+
+    async def find_operation(self, operation_id: str) -> tuple[int, Operation] | None:
+        """(position, operation) of an id, or None."""
+        ...
+
+    async def recorded(self, *, after: int = 0, limit: int = 200) -> list[Recorded]:
+        """Operations just as they lie there, by position, oldest first, above `after`; at most 1,000."""
         ...
 
     async def get_blob(self, digest: str) -> bytes | None:
@@ -347,6 +415,32 @@ class DeadLetterStore(Protocol):
         ...
 
 
+class RunStore(Protocol):
+    """How far the hosts of fan-outs are, by job and host; they go with their job."""
+
+    async def save_runs(self, runs: Sequence[HostRun]) -> list[bool]:
+        """Keep how far hosts are, durable; for each whether it stands as given.
+
+        A host that has ended stays as it is. One that is begun is ended by the same epoch or a later one, and begun
+        again by none. So the same call may be made again, and of two that begin a host only one hears True.
+        """
+        ...
+
+    async def runs(self, job: str, *, after: int = 0, limit: int = 1000) -> list[HostRun]:
+        """Of a job, by seq, above `after`; without output. At most 1,000."""
+        ...
+
+    async def get_runs(
+        self, job: str, hosts: Sequence[str], *, with_output: bool = False
+    ) -> list[HostRun]:
+        """Those of these hosts that there are, in their order; at most 1,000, with output 100."""
+        ...
+
+    async def count_runs(self, job: str) -> dict[str, int]:
+        """State -> hosts of the job that stand there."""
+        ...
+
+
 class RoleStore(Protocol):
     """Which process leads in a role, and which parts there are: for a control side of several processes."""
 
@@ -370,7 +464,16 @@ class RoleStore(Protocol):
         ...
 
 
-class Store(OutboxStore, DocumentStore, HostStore, LogStore, DeadLetterStore, RoleStore, Protocol):
+class Store(
+    OutboxStore,
+    DocumentStore,
+    HostStore,
+    LogStore,
+    DeadLetterStore,
+    RunStore,
+    RoleStore,
+    Protocol,
+):
     """All of it, with its life."""
 
     async def ping(self) -> None:

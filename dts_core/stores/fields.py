@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from dts_core.errors import Conflict, InvalidInput
-from dts_core.model import Job, JobError, Record, Transition
+from dts_core.model import Job, JobError, Record, Sealed, Signature, Transition, Trial
 from dts_core.states import JobState
 from dts_core.stores.limits import IDS_MAX
 
@@ -18,6 +19,7 @@ EPOCH_MAX: Final = 1 << 62
 """An epoch that a worker names may be any number; from here on it is none of ours, and no store could hold it."""
 
 
+@lru_cache(maxsize=64)  # most of a batch share their instants, all of which are in UTC
 def micros(at: datetime) -> int:
     """Microseconds since 1970."""
     return round(at.timestamp() * 1_000_000)
@@ -28,11 +30,13 @@ def instant(value: int) -> datetime:
     return EPOCH + timedelta(microseconds=value)
 
 
+@lru_cache(maxsize=64)
 def maybe_micros(at: datetime | None) -> int | None:
     """As `micros`; None stays None."""
     return None if at is None else round(at.timestamp() * 1_000_000)
 
 
+@lru_cache(maxsize=64)
 def maybe_instant(value: int | None) -> datetime | None:
     """As `instant`; None stays None."""
     return None if value is None else EPOCH + timedelta(microseconds=value)
@@ -55,8 +59,12 @@ class Fixed(Record, frozen=True, array_like=True):
     created_at: datetime
     again_of: str
     request_id: str
+    trial: Trial | None = None
+    sealed: Sealed | None = None
+    envelope: Signature | None = None
 
 
+_QUEUED: Final = JobState.QUEUED
 _encoder = msgspec.msgpack.Encoder()
 _fixed = msgspec.msgpack.Decoder(Fixed)
 _error = msgspec.msgpack.Decoder(JobError)
@@ -80,6 +88,9 @@ def fixed_of(job: Job) -> bytes:
             job.created_at,
             job.again_of,
             job.request_id,
+            job.trial,
+            job.sealed,
+            job.envelope,
         )
     )
 
@@ -102,13 +113,16 @@ def job_from(fixed: bytes, **fields: Any) -> Job:
         created_at=known.created_at,
         again_of=known.again_of,
         request_id=known.request_id,
+        trial=known.trial,
+        sealed=known.sealed,
+        envelope=known.envelope,
         **fields,
     )
 
 
 def queued_at(job: Job, state: JobState) -> datetime | None:
     """When a job that is inserted in `state` was queued."""
-    if job.queued_at is None and state is JobState.QUEUED:
+    if job.queued_at is None and state is _QUEUED:
         return job.created_at
     return job.queued_at
 

@@ -48,3 +48,8 @@ LETTERS_MAX: Final = 500
 """Most dead letters of one list."""
 PARTS_KEPT_SECONDS: Final = 3600.0
 """A part that said nothing for this long is forgotten."""
+
+RUNS_MAX: Final = 1000
+"""Most hosts of a fan-out in one list."""
+OUTPUTS_MAX: Final = 100
+"""The same, with what they printed."""

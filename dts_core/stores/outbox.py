@@ -9,7 +9,7 @@ once.
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from dts_core.states import JobEvent, JobState
 from dts_core.stores.base import IdempotencyKey, OutboxStore
 
 T = TypeVar("T")
+_PENDING: Final = JobState.PENDING
+_QUEUED: Final = JobState.QUEUED
 log = logging.getLogger(__name__)
 
 
@@ -83,14 +85,9 @@ class OutboxIntake:
         if before is not None:
             return before
         if messages and await self._publish(messages):
-            now = self._clock.now()
-            published = [
-                Transition(id=job.id, event=JobEvent.PUBLISH, at=now)
-                for job in kept
-                if job.id in invited and job.state is JobState.PENDING
-            ]
+            published = [job for job in kept if job.id in invited and job.state is _PENDING]
             try:
-                await self._store.apply(published)
+                await self._store.mark_published(published, self._clock.now())
             except StoreError as error:
                 # Accepted and published; only the record of it is missing, and is made up for later.
                 log.warning("%d published jobs stay pending: %s", len(published), error)
@@ -127,6 +124,4 @@ class OutboxIntake:
 
 def _pending(job: Job) -> Job:
     """The job as it stands until its message is confirmed."""
-    if job.state is JobState.QUEUED:
-        return msgspec.structs.replace(job, state=JobState.PENDING)
-    return job
+    return msgspec.structs.replace(job, state=_PENDING) if job.state is _QUEUED else job

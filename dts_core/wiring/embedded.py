@@ -68,6 +68,7 @@ async def open_embedded(
         settings.consumer,
         settings.retention,
         settings.server.result_max,
+        settings.notify,
     )
     link = _link_server(embedded, folder, settings, leases, counters)
 
@@ -94,6 +95,8 @@ async def open_embedded(
         broker=Trip(broker.stats),
         parts={},
         stethoscope=daemons.stethoscope(ports, on_unwritten=leases.doubt),
+        serve=link.serve_launched,
+        served_names=settings.broker.mq,
     )
 
 

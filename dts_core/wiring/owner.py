@@ -7,20 +7,29 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from dts_core.api.app import create_app
+from dts_core.brokers.base import EVENTS
 from dts_core.clock import Clock, SystemClock
 from dts_core.daemons.base import Part
 from dts_core.daemons.internal import WORKER
 from dts_core.daemons.relay import Relay
 from dts_core.hosting.roundtrips import RoundTrips, Trip
 from dts_core.places import is_amqp
+from dts_core.remote import Remotes
+from dts_core.sealed import Opener
 from dts_core.services.builtins import Builtins
 from dts_core.services.claims import Claims
 from dts_core.services.container import Services, build_services
 from dts_core.services.counters import Counters
+from dts_core.services.stream import LOG_STREAM
 from dts_core.settings import ServerFile
+from dts_core.signing import Signer
 from dts_core.wiring import parts as daemons
+from dts_core.wiring.arguments import owners_keys
 from dts_core.wiring.embedded import open_embedded, open_store
+from dts_core.wiring.gateway import Gateways, pool_of_agents, variables_of
 from dts_core.wiring.ports import Control, Engine, Waiting, audit_key, plugin_folder
+from dts_core.wiring.signing import named_signer, owners_signer
+from dts_core.wiring.vault import open_vault, secret_files, ssh_keys
 
 __all__ = ["open_owner"]
 
@@ -49,16 +58,21 @@ async def open_owner(
         ConfigError: A setting that only shows when it is used.
         Stopped: The process was asked to stop before the broker was there.
     """
+    named = await asyncio.to_thread(named_signer, settings.signing)
     async with AsyncExitStack() as stack:
         counters, clock = Counters(), clock or SystemClock()
+        vault = await asyncio.to_thread(open_vault, settings.vault, folder)
         if is_amqp(settings.broker.url):
             waiting = waiting or Waiting(asyncio.Event())
             engine = await _open_on_rabbitmq(stack, folder, settings, clock, waiting)
         else:
             engine = await open_embedded(stack, folder, settings, clock, counters)
         ports = engine.ports
+        signer = await asyncio.to_thread(owners_signer, folder, named)
+        sealer, opener = await asyncio.to_thread(owners_keys, folder, settings.arguments)
         plugins = plugin_folder(settings.server.plugins, folder)
         parts: dict[str, Part] = {}
+        agents: list[Gateways] = []
         services = build_services(
             ports.store,
             ports.intake,
@@ -67,21 +81,58 @@ async def open_owner(
             settings.server,
             engine=engine.name,
             counters=counters,
-            components=lambda: {**dict.fromkeys(parts, "up"), **engine.components()},
+            components=lambda: {
+                **dict.fromkeys(parts, "up"),
+                **engine.components(),
+                **{name: words for each in agents for name, words in each.words().items()},
+            },
             plugins=plugins,
             audit_key=await asyncio.to_thread(audit_key, folder),
             jobs_prefix=f"{settings.broker.mq.jobs}.",
+            vault=vault,
+            secret_files=secret_files(settings.vault),
+            ssh_keys=ssh_keys,
+            notify=settings.notify,
+            signer=signer,
+            sealer=sealer,
+            envelopes=signer if settings.signing.jobs else None,
+            setup=settings.setup,
+            link=settings.broker,
         )
         await services.start()
         stack.push_async_callback(services.stop)
+        remotes = await stack.enter_async_context(Remotes(services, settings.ssh))
         relay = Relay(services.bus)
         claims = daemons.claims_of(ports, relay)
-        parts.update(_parts(engine, services, Builtins(plugins=plugins), relay, claims))
+        keys = (sealer.names, opener)
+        parts.update(
+            _parts(engine, services, remotes, Builtins(plugins=plugins), relay, claims, *keys)
+        )
+        gateways = await _gateways(stack, engine, services, settings, signer)
+        parts["gateway"] = gateways.part
+        agents.append(gateways)
         if engine.more is not None:
             parts.update(await engine.more(services))
         await engine.begin(claims)
         probe = RoundTrips({"store": Trip(ports.store.ping), "broker": engine.broker})
         yield Control(services, create_app(services, settings.server), parts, probe)
+
+
+async def _gateways(
+    stack: AsyncExitStack, engine: Engine, services: Services, settings: ServerFile, signer: Signer
+) -> Gateways:
+    """The gateway of an owner, with a pool of its own: a lost worker's connection is cut, whoever else is on it."""
+    assert engine.serve is not None
+    remotes = await stack.enter_async_context(Remotes(services, pool_of_agents(settings.ssh)))
+    return Gateways(
+        services,
+        engine.ports.store,
+        remotes,
+        engine.serve,
+        settings.gateway,
+        variables_of(settings.gateway, engine.served_names),
+        str(signer.public),
+    )
 
 
 async def _open_on_rabbitmq(
@@ -90,7 +141,10 @@ async def _open_on_rabbitmq(
     from dts_core.wiring import rabbit  # the driver is slow to load
 
     _, store = await open_store(stack, folder, clock)
-    broker, line = await rabbit.open_rabbit(stack, settings.broker, store, waiting)
+    # The file has one owner: whoever tells of changes and whoever hears of them is in this process.
+    broker, line = await rabbit.open_rabbit(
+        stack, settings.broker, store, waiting, indoors=(EVENTS, LOG_STREAM)
+    )
     worker = f"{WORKER}-{os.getpid()}"
     internal = await rabbit.open_internal(stack, settings.broker, worker, waiting)
     ports, judging = rabbit.rabbit_ports(
@@ -114,6 +168,7 @@ async def _open_on_rabbitmq(
         components=lambda: {"broker line": line.words},
         broker=Trip(broker.stats, line.away),
         stethoscope=rabbit.stethoscope(ports),
+        serve=rabbit.relay(settings.broker).serve_launched,
         parts={
             "leases": judging,
             "undertaker": rabbit.undertaker(ports, settings.broker.rabbitmq),
@@ -123,7 +178,14 @@ async def _open_on_rabbitmq(
 
 
 def _parts(
-    engine: Engine, services: Services, builtins: Builtins, relay: Relay, claims: Claims
+    engine: Engine,
+    services: Services,
+    remotes: Remotes,
+    builtins: Builtins,
+    relay: Relay,
+    claims: Claims,
+    sealing: list[str],
+    opener: Opener,
 ) -> dict[str, Part]:
     ports = engine.ports
     return {
@@ -133,9 +195,20 @@ def _parts(
         "stethoscope": engine.stethoscope,
         "logtracer": daemons.logtracer(ports),
         "scheduler": daemons.scheduler(ports),
-        "requests": daemons.requests(ports, claims if engine.is_asked else None),
+        "requests": daemons.requests(
+            ports,
+            claims if engine.is_asked else None,
+            signing=services.signing.show().key,
+            sealing=sealing,
+        ),
         "internal": daemons.internal(
-            ports, engine.internal, services, builtins, worker=engine.internal_name
+            ports,
+            engine.internal,
+            services,
+            remotes,
+            builtins,
+            worker=engine.internal_name,
+            opener=opener,
         ),
         "announcements": relay.run,
         "services": services.watch,

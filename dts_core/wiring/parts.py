@@ -1,6 +1,6 @@
 """The daemons, each put together from an engine's ports; who runs which is the process's matter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from dts_core.brokers.base import Broker
@@ -14,10 +14,13 @@ from dts_core.daemons.relay import Relay
 from dts_core.daemons.requests import Requests
 from dts_core.daemons.scheduler import Scheduler
 from dts_core.daemons.stethoscope import Stethoscope
+from dts_core.remote import Remotes
+from dts_core.sealed import Opener
 from dts_core.services.builtins import Builtins
 from dts_core.services.claims import Claims
 from dts_core.services.container import Services
 from dts_core.wiring.ports import Ports
+from dts_core.wiring.telling import notifier, told
 
 __all__ = [
     "claims_of",
@@ -32,7 +35,7 @@ __all__ = [
 
 def porter(ports: Ports, on_refused: Callable[[], None] = lambda: None) -> Part:
     """Records results."""
-    return Porter(
+    part = Porter(
         ports.broker,
         ports.store,
         ports.intake,
@@ -43,6 +46,7 @@ def porter(ports: Ports, on_refused: Callable[[], None] = lambda: None) -> Part:
         on_refused=on_refused,
         recorder=ports.recorder,
     ).run
+    return told(ports, "porter", ports.consumer.porter.notify, part)
 
 
 def stethoscope(
@@ -56,19 +60,28 @@ def stethoscope(
         ear: Proves to other processes that it hears.
     """
     settings = ports.consumer.stethoscope
-    return Stethoscope(
-        ports.broker, ports.store, settings, ports.clock, on_unwritten=on_unwritten, ear=ear
+    part = Stethoscope(
+        ports.broker,
+        ports.store,
+        settings,
+        ports.clock,
+        on_unwritten=on_unwritten,
+        ear=ear,
+        notifier=notifier(ports, "stethoscope", settings.notify),
     ).run
+    return told(ports, "stethoscope", settings.notify, part)
 
 
 def logtracer(ports: Ports) -> Part:
     """Keeps logs."""
-    return Logtracer(ports.broker, ports.store, ports.consumer.logtracer, ports.clock).run
+    settings = ports.consumer.logtracer
+    part = Logtracer(ports.broker, ports.store, settings, ports.clock).run
+    return told(ports, "logtracer", settings.notify, part)
 
 
 def scheduler(ports: Ports) -> Part:
     """Sends what is due, reaps what has lapsed."""
-    return Scheduler(
+    part = Scheduler(
         ports.broker,
         ports.store,
         ports.intake,
@@ -78,15 +91,18 @@ def scheduler(ports: Ports) -> Part:
         leases=ports.leases,
         result_max=ports.result_max,
     ).run
+    return told(ports, "scheduler", ports.consumer.scheduler.notify, part)
 
 
 def internal(
     ports: Ports,
     broker: Broker,
     services: Services,
+    remotes: Remotes,
     builtins: Builtins,
     *,
     worker: str = WORKER,
+    opener: Opener | None = None,
 ) -> Part:
     """Runs the jobs of namespace `dts/`.
 
@@ -94,25 +110,44 @@ def internal(
         ports: The engine.
         broker: One whose deliveries are claimed for (internal.HOST, `worker`).
         services: What the shipped functions may use.
+        remotes: Their sessions with virtual hosts.
         builtins: Where their sources lie.
         worker: Its name.
+        opener: Opens secret arguments of plugins; None: no key is there.
     """
     settings = ports.consumer.internal
-    made = Internal(broker, ports.store, services, builtins, settings, ports.clock, worker=worker)
+    made = Internal(
+        broker, ports.store, services, remotes, builtins, settings, ports.clock,
+        worker=worker, opener=opener,
+    )  # fmt: skip
     if isinstance(broker, ClaimingBroker):
         broker.holding, broker.on_resumed = made.held, made.on_resumed
-    return made.run
+    return told(ports, "internal", settings.notify, made.run)
 
 
-def requests(ports: Ports, claims: Claims | None = None) -> Part:
+def requests(
+    ports: Ports,
+    claims: Claims | None = None,
+    *,
+    signing: str = "",
+    sealing: Sequence[str] = (),
+) -> Part:
     """Answers the questions of workers.
 
     Args:
         ports: The engine.
         claims: Grants claims, where workers have to ask for them.
+        signing: Id of the key that the server of this process signs with.
+        sealing: The keys that it seals secret arguments to.
     """
     return Requests(
-        ports.broker, ports.store, ports.clock, result_max=ports.result_max, claims=claims
+        ports.broker,
+        ports.store,
+        ports.clock,
+        result_max=ports.result_max,
+        claims=claims,
+        signing=signing,
+        sealing=sealing,
     ).run
 
 

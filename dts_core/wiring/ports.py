@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from dts_core.brokers.base import (
     QueueSpec,
 )
 from dts_core.clock import Clock
+from dts_core.daemons.agents import Serve
 from dts_core.daemons.base import Part
 from dts_core.daemons.ear import Recorder
 from dts_core.hosting.roundtrips import Trip
@@ -26,7 +27,13 @@ from dts_core.private import read_private, write_private
 from dts_core.services.claims import Claims
 from dts_core.services.container import Services
 from dts_core.services.listening import Judge
-from dts_core.settings import BrokerSettings, ConsumersSettings, RetentionSettings
+from dts_core.settings import (
+    BrokerSettings,
+    ConsumersSettings,
+    NotifySettings,
+    QueueNames,
+    RetentionSettings,
+)
 from dts_core.stores.base import Intake, Store
 
 __all__ = [
@@ -56,6 +63,7 @@ class Ports:
     consumer: ConsumersSettings
     retention: RetentionSettings
     result_max: int
+    notify: NotifySettings
     doubted: Callable[[], bool] = lambda: False
     """Whether messages may have come back although their holders live."""
     recorder: Recorder | None = None
@@ -80,6 +88,10 @@ class Engine:
     stethoscope: Part
     parts: Mapping[str, Part]
     """Further parts that it needs."""
+    serve: Serve | None = None
+    """Serves the links of workers that were launched from here."""
+    served_names: QueueNames = field(default_factory=QueueNames)
+    """What the queues are called on those."""
     more: Callable[[Services], Awaitable[Mapping[str, Part]]] | None = None
     """And those that stand on the services."""
 

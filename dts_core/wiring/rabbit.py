@@ -1,21 +1,26 @@
 """RabbitMQ for the control side: its line, the parts that only it needs, and a line for the internal worker."""
 
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 
-from dts_core.brokers.base import HEARTBEATS, SUBMIT, Broker, QueueSpec
+from dts_core.brokers.base import DEAD, HEARTBEATS, RESULTS, SUBMIT, Broker, QueueSpec
 from dts_core.brokers.claiming import ClaimingBroker
+from dts_core.brokers.indoors import IndoorBroker
+from dts_core.brokers.link_policy import Pass
 from dts_core.brokers.naming import NamedBroker, Names
 from dts_core.brokers.rabbitmq import letters
 from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
 from dts_core.brokers.rabbitmq.topology import is_reply
+from dts_core.brokers.relay_server import RelayServer
 from dts_core.clock import Clock
 from dts_core.daemons.base import Part
 from dts_core.daemons.ear import Ear, Recorder
 from dts_core.daemons.internal import HOST
 from dts_core.daemons.submissions import Submissions
 from dts_core.daemons.undertaker import Undertaker
+from dts_core.errors import BrokerUnavailable
 from dts_core.names import new_id
 from dts_core.services.container import Services
 from dts_core.services.leases import Lately
@@ -31,26 +36,41 @@ __all__ = [
     "open_internal",
     "open_rabbit",
     "rabbit_ports",
+    "relay",
     "stethoscope",
     "submissions",
+    "takers_of",
     "undertaker",
 ]
 
 
 async def open_rabbit(
-    stack: AsyncExitStack, settings: BrokerSettings, graves: DeadLetterStore, waiting: Waiting
+    stack: AsyncExitStack,
+    settings: BrokerSettings,
+    graves: DeadLetterStore,
+    waiting: Waiting,
+    *,
+    indoors: Collection[str] = (),
 ) -> tuple[NamedBroker, Line]:
     """The control side's broker under the configured names, with the queues that are always there.
+
+    Args:
+        stack: Closes it.
+        settings: `[broker]`.
+        graves: Where its dead letters are kept.
+        waiting: For the broker.
+        indoors: Fanouts that nobody but this process sends to and hears.
 
     Raises:
         Stopped: The process was asked to stop before the broker was there.
     """
     rabbit = _broker(settings, graves=graves)
-    broker = NamedBroker(rabbit, Names(settings.mq))
+    broker = IndoorBroker(rabbit, Names(settings.mq), indoors)
     stack.push_async_callback(broker.close)
     line = Line(rabbit)
     await line.start(waiting.stop, waiting.tell)
     await declare_queues(broker, settings)
+    await broker.declare(QueueSpec(DEAD))  # listed everywhere, wherever the undertaker runs
     return broker, line
 
 
@@ -84,10 +104,26 @@ def rabbit_ports(
         settings.consumer,
         settings.retention,
         result_max,
+        settings.notify,
         rebuilt,
-        Recorder(broker, store, clock, new_id()),
+        Recorder(broker, store, clock, new_id(), takers=takers_of(broker)),
     )
     return ports, leases.run
+
+
+def takers_of(broker: Broker) -> Callable[[], Awaitable[int]] | None:
+    """How many take results now, as RabbitMQ knows it."""
+    if not isinstance(broker, NamedBroker) or not isinstance(broker.below, RabbitmqBroker):
+        return None
+    queue, rabbit = broker.given(RESULTS), broker.below
+
+    async def takers() -> int:
+        _, found = await rabbit.count(queue)
+        if not found:  # we are one: it could not be looked at
+            raise BrokerUnavailable("nobody can say who takes results.")
+        return found
+
+    return takers
 
 
 def stethoscope(ports: Ports) -> Part:
@@ -155,6 +191,28 @@ async def open_internal(
     line.then(claiming.on_link)
     await line.start(waiting.stop, waiting.tell)
     return claiming
+
+
+def relay(settings: BrokerSettings) -> RelayServer:
+    """Serves workers that were launched over SSH: each has a connection of its own, for this process alone to know."""
+
+    async def connect(own: Pass) -> ClaimingBroker:
+        rabbit = _broker(settings, host=own.host, worker=own.worker)
+        claiming = ClaimingBroker(
+            NamedBroker(rabbit, Names(settings.mq)),
+            host=own.host,
+            worker=own.worker,
+            ack_after_seconds=settings.rabbitmq.ack_after_seconds,
+        )
+        rabbit.on_state = claiming.on_link
+        try:
+            await rabbit.start()
+        except BaseException:
+            await claiming.abandon()
+            raise
+        return claiming
+
+    return RelayServer(connect)
 
 
 def _broker(

@@ -8,10 +8,13 @@ from pathlib import Path
 from dts_core.api.app import create_app
 from dts_core.services.container import build_services
 from dts_core.settings import ServerFile
+from dts_core.wiring.arguments import sealer_of
 from dts_core.wiring.mongo import NAME, open_shared
 from dts_core.wiring.ports import Control, Waiting, audit_key, plugin_folder
 from dts_core.wiring.presence import Presence
 from dts_core.wiring.rabbit import submissions
+from dts_core.wiring.signing import named_signer, shared_signer
+from dts_core.wiring.vault import open_vault, secret_files, ssh_keys
 
 __all__ = ["open_server"]
 
@@ -31,6 +34,11 @@ async def open_server(
         Stopped: The process was asked to stop meanwhile.
         ConfigError: See `open_shared`.
     """
+    vault = await asyncio.to_thread(open_vault, settings.vault, folder, is_shared=True)
+    signer = shared_signer(
+        await asyncio.to_thread(named_signer, settings.signing), jobs=settings.signing.jobs
+    )
+    sealer = await asyncio.to_thread(sealer_of, settings.arguments)
     async with AsyncExitStack() as stack:
         shared = await open_shared(stack, settings, settings.server.result_max, waiting)
         ports = shared.ports
@@ -44,10 +52,26 @@ async def open_server(
             plugins=plugin_folder(settings.server.plugins, folder),
             audit_key=await asyncio.to_thread(audit_key, folder),
             jobs_prefix=f"{settings.broker.mq.jobs}.",
+            vault=vault,
+            secret_files=secret_files(settings.vault),
+            ssh_keys=ssh_keys,
+            notify=settings.notify,
+            signer=signer,
+            sealer=sealer,
+            envelopes=signer if settings.signing.jobs else None,
+            setup=settings.setup,
+            link=settings.broker,
         )
         await services.start()
         stack.push_async_callback(services.stop)
-        presence = Presence(ports.store, ports.clock, ["server"], lambda: shared.line.words)
+        presence = Presence(
+            ports.store,
+            ports.clock,
+            ["server"],
+            lambda: shared.line.words,
+            signing="" if signer is None else signer.public.id,
+            sealing=() if sealer is None else sealer.names,
+        )
         taking = await submissions(ports, services, settings.broker.rabbitmq)
         parts = {
             "services": services.watch,

@@ -5,16 +5,20 @@ Imports neither the server nor a store; each adapter only when its URL names it.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dts_core.brokers.base import CONTROL, JOBS, Broker, QueueSpec
 from dts_core.brokers.naming import NamedBroker, Names
+from dts_core.brokers.wire import OpenStream
 from dts_core.errors import BrokerUnavailable, QueueNotFound
 from dts_core.hosting.roundtrips import RoundTrips, Trip
 from dts_core.hosting.waiting import patiently
-from dts_core.places import check_worker_url, is_amqp, socket_of
+from dts_core.places import check_worker_url, is_amqp, is_stdio, socket_of
 from dts_core.settings import LinkSettings
 from dts_core.wiring.lines import Line, OnState
+
+if TYPE_CHECKING:
+    from dts_core.brokers.stdio import Stdio
 
 __all__ = ["Hooks", "WorkerLine", "worker_line"]
 
@@ -82,27 +86,35 @@ class WorkerLine:
         await self.broker.close()
 
 
-def worker_line(settings: LinkSettings, *, host: str, worker: str) -> WorkerLine:
+def worker_line(
+    settings: LinkSettings, *, host: str, worker: str, stdio: "Stdio | None" = None
+) -> WorkerLine:
     """The line that `[broker] url` names.
 
     Args:
         settings: `[broker]` of worker.toml.
         host: Name of this host.
         worker: Name of this worker, unique for each start.
+        stdio: For `link+stdio:`, taken when the process began.
 
     Raises:
         ConfigError: The URL is none of a worker's, or the files of TLS cannot be used.
     """
     check_worker_url(settings.url, settings.tls)
-    make = _rabbitmq if is_amqp(settings.url) else _link
-    return make(settings, host, worker)
+    if is_amqp(settings.url):
+        return _rabbitmq(settings, host, worker)
+    return _link(settings, host, worker, stdio)
 
 
-def _link(settings: LinkSettings, host: str, worker: str) -> WorkerLine:
+def _link(settings: LinkSettings, host: str, worker: str, stdio: "Stdio | None") -> WorkerLine:
     from dts_core.brokers.link import LinkBroker, unix_stream
 
-    path = socket_of(settings.url, key="broker.url")
-    link = LinkBroker(unix_stream(path), host=host, worker=worker)
+    if is_stdio(settings.url):
+        assert stdio is not None
+        open_stream: OpenStream = stdio.open
+    else:
+        open_stream = unix_stream(socket_of(settings.url, key="broker.url"))
+    link = LinkBroker(open_stream, host=host, worker=worker)
     broker = NamedBroker(link, Names(settings.mq))
     line = Line(link)
     return WorkerLine(broker, link, line, host, line.then)

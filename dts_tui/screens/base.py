@@ -38,6 +38,8 @@ class View(Vertical):
 
     scope: ClassVar[str] = ""
     area: ClassVar[str] = ""
+    AWAITED: ClassVar[bool] = False
+    """Whether what is typed waits until the screen says that it stands (`Console.opened`), a second at most."""
     DEFAULT_CSS = "View { width: 1fr; height: 1fr; }"
 
     def __init__(self, place: Place) -> None:

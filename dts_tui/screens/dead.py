@@ -1,38 +1,40 @@
 """Dead letters: messages that were given up, of one queue or of all."""
 
+import json
 from collections.abc import Iterable
 
+from dts_core.errors import DtsError
 from dts_core.plain import queues as plain
 from dts_core.plain import words
 from dts_core.text import clean, clean_lines
 from dts_core.views import DeadLetterDetail, DeadLetterList, DeadLetterView
 from dts_tui.actions import subject_of_jobs
+from dts_tui.dead_pages import ASKED_MOST, PAGE, DeadPages
 from dts_tui.draw import Line, wrap
+from dts_tui.rows import ROWS_MAX
 from dts_tui.screens.base import Place
-from dts_tui.screens.lists import WorldList
+from dts_tui.screens.lists import MarkedList
 from dts_tui.screens.operating import ask_discard, ask_send_again
 from dts_tui.state import Stamp
 from dts_tui.widgets.overlays import Reader, pairs
 from dts_tui.widgets.table import Column
 
-PAGE = 200
 EVERY_SECONDS = 5
 """How often the list is asked for while it is seen."""
 BODY_LINES = 2_000
 
 
-class DeadLetters(WorldList[DeadLetterView]):
+class DeadLetters(MarkedList[DeadLetterView]):
     """The newest first; further ones come as one goes down."""
 
     scope, area = "dead", "queues"
     KEYS = ("number", "queue", "type", "message", "reason")
-    EMPTY = "no dead letter: nothing was given up"
 
     def __init__(self, place: Place) -> None:
         self.queue = place.key
-        self.known: dict[int, DeadLetterView] = {}
-        self.next = 0
-        self._asked = False
+        self.pages = DeadPages()
+        self._why = ""
+        """Why the last asking gave nothing."""
         self._ticks = 0
         self.stamp = Stamp(float(EVERY_SECONDS))
         super().__init__(place)
@@ -52,7 +54,7 @@ class DeadLetters(WorldList[DeadLetterView]):
 
     def records(self) -> Iterable[DeadLetterView]:
         """The newest first."""
-        return [self.known[seq] for seq in sorted(self.known, reverse=True)]
+        return self.pages.in_order()
 
     def record(self, item: DeadLetterView) -> dict[str, str]:
         """For filter and export."""
@@ -69,34 +71,71 @@ class DeadLetters(WorldList[DeadLetterView]):
     # --- asking ---------------------------------------------------------------------------------
 
     def refresh_data(self) -> None:
-        """The first page; what was paged to before is asked for again."""
+        """The newest ones, as many as are shown or one request gives."""
+        queue, limit = self.queue, self._limit()
 
         def got(page: DeadLetterList) -> None:
-            self.known = {each.seq: each for each in page.items}
-            self.next, self._asked = page.next, True
+            self.pages.newest(page)
             self.stamp.at = self.console.monotonic()
-            self.world_changed()
+            self._took(len(page.items) < limit)
 
-        queue = self.queue
-        self.ask("dead", lambda client: client.dead_letters(queue=queue, limit=PAGE), got)
+        self.ask(
+            "dead",
+            lambda client: client.dead_letters(queue=queue, limit=limit),
+            got,
+            failed=self._refused,
+        )
 
     def on_table_reached(self) -> None:
         """The end is near: the next page."""
-        before, queue = self.next, self.queue
-        if not before:
+        self.pages.look_anew()
+        self._look_on()
+
+    def set_filter(self, text: str) -> None:
+        """Show only what fits, and look further down when that is little."""
+        super().set_filter(text)
+        self.pages.look_anew()
+        self._look_on_if(few=False)
+
+    def _look_on(self) -> None:
+        before, queue, limit = self.pages.next, self.queue, self._limit()
+        full = not self.filter.terms and len(self.pages.known) >= ROWS_MAX
+        if not before or full:
             return
 
         def got(page: DeadLetterList) -> None:
-            self.known |= {each.seq: each for each in page.items}
-            self.next = page.next
-            self.world_changed()
+            self.pages.older(page)
+            self._took(len(page.items) < limit)
 
         self.ask(
-            "more", lambda client: client.dead_letters(queue=queue, before=before, limit=PAGE), got
+            "more",
+            lambda client: client.dead_letters(queue=queue, before=before, limit=limit),
+            got,
+            failed=self._refused,
         )
 
+    def _took(self, short: bool) -> None:
+        self._why = ""
+        self.world_changed()
+        self._look_on_if(few=short)
+
+    def _look_on_if(self, *, few: bool) -> None:
+        """What fits may be further down; a short page may be the last one, which the next one tells."""
+        few = few or bool(self.filter.terms)
+        if few and len(self.rows.items) < max(self.table.page, PAGE) and self.pages.may_look():
+            self._look_on()
+
+    def _limit(self) -> int:
+        if self.queue or self.filter.terms:
+            return ASKED_MOST
+        return min(max(len(self.pages.known), PAGE), ASKED_MOST)
+
+    def _refused(self, error: DtsError) -> None:
+        self._why = str(error)
+        self.table.redraw()
+
     def tick(self) -> None:
-        """Ages move; the list is asked for again while one is at its top and marks nothing."""
+        """Ages move; the list is asked for again: cursor and marks stay with their letters."""
         self._ticks += 1
         if self._ticks % EVERY_SECONDS == 0 and self._may_refresh():
             self.refresh_data()
@@ -105,13 +144,10 @@ class DeadLetters(WorldList[DeadLetterView]):
 
     def _may_refresh(self) -> bool:
         world = self.console.world
-        at_top = self.rows.place() == 0 and not self.rows.marks
-        return at_top and world.paused_at is None and world.connection.up is True
+        return world.paused_at is None and world.connection.up is True
 
     def _title(self) -> tuple[Line, Line]:
-        left: Line = [("dead letters", "title"), (f" ─ {len(self.rows.items)}", "dim")]
-        if self.next and len(self.known) >= PAGE:
-            left.append((" and more", "dim"))
+        left: Line = [("dead letters", "title"), (f" ─ {self._count()}", "dim")]
         if self.queue:
             left.append((f" ─ of {self.queue}", "accent"))
         if self.filter.terms:
@@ -119,17 +155,40 @@ class DeadLetters(WorldList[DeadLetterView]):
         if self.rows.marks:
             left.append((f" ─ {len(self.rows.marks)} marked", "warn"))
         age = self.stamp.age(self.console.monotonic())
-        return left, [(f"age {words.age(int(age))}" if age is not None else "asking …", "dim")]
+        if age is None:
+            return left, [] if self._why else [("asking …", "dim")]
+        if self.stamp.stale(self.console.monotonic()):
+            return left, [(f"stale {words.age(int(age))}", "warn")]
+        return left, [(f"age {words.age(int(age))}", "dim")]
+
+    def _count(self) -> str:
+        shown, known, more = len(self.rows.items), len(self.pages.known), bool(self.pages.next)
+        if shown < known and self.filter.terms:
+            return f"{shown} of {'the newest ' if more else ''}{known}"
+        return f"{shown} and more" if more else f"{shown}"
 
     def _empty(self) -> list[str]:
-        return super()._empty() if self._asked else ["asking …"]
+        if self._why:
+            return wrap(self._why, max(self.size.width - 6, 20))
+        if not self.pages.asked:
+            return ["asking …"]
+        if self.filter.terms:
+            return super()._empty()
+        if self.pages.next:
+            return ["none among the newest ones", "`dts dead list --queue` looks at all"]
+        if self.queue:
+            return [
+                f"no dead letter came from {clean(self.queue, 120)}",
+                "L lists those of every queue",
+            ]
+        return ["no dead letter: nothing was given up"]
 
     # --- drawing --------------------------------------------------------------------------------
 
     def columns(self) -> list[Column[DeadLetterView]]:
         """Number, queue, age, what it was, why it was given up."""
         return [
-            Column("number", lambda d, w: (str(d.seq), "strong"), 8, align="right", keep=9),
+            Column("number", lambda d, w: (str(d.seq), "strong"), 7, align="right", keep=9),
             Column(
                 "queue",
                 lambda d, w: (clean(d.queue), "text"),
@@ -139,14 +198,14 @@ class DeadLetters(WorldList[DeadLetterView]):
                 keep=6,
                 sort=lambda d: d.queue,
             ),
-            Column("died", self._died, 8, align="right", keep=8),
+            Column("died", self._died, 12, align="right", keep=8),
             Column(
                 "type",
                 lambda d, w: (clean(d.type), "dim"),
                 10,
                 grow=1,
                 most=16,
-                keep=4,
+                keep=2,
                 sort=lambda d: d.type,
             ),
             Column(
@@ -160,7 +219,7 @@ class DeadLetters(WorldList[DeadLetterView]):
                 keep=5,
                 sort=lambda d: -d.size,
             ),
-            Column("reason", lambda d, w: (clean(d.reason), "bad"), 20, grow=5, keep=9),
+            Column("reason", lambda d, w: (clean(d.reason), "bad"), 30, grow=5, keep=9),
         ]
 
     def _died(self, letter: DeadLetterView, width: int) -> tuple[str, str]:
@@ -184,37 +243,16 @@ class DeadLetters(WorldList[DeadLetterView]):
 
     def do_send_again(self) -> None:
         """The marked ones, or the one under the cursor."""
-        ask_send_again(self, self.rows.chosen())
+        ask_send_again(self, self.rows.chosen(), self.pages.forget)
 
     def do_discard(self) -> None:
         """The marked ones, or the one under the cursor."""
-        ask_discard(self, self.rows.chosen())
-
-    def do_mark(self) -> None:
-        """Mark or unmark, and go on."""
-        self.rows.marks ^= {self.rows.cursor} & self.rows.items.keys()
-        self.table.move(1)
-
-    def do_mark_all(self) -> None:
-        """All that are shown."""
-        self.rows.marks = set(self.rows.items)
-        self.table.redraw()
-
-    def do_unmark(self) -> None:
-        """None."""
-        self.rows.marks.clear()
-        self.table.redraw()
-
-    def step_out(self) -> bool:
-        """Marks go first, then the filter."""
-        if self.rows.marks:
-            self.do_unmark()
-            return True
-        return super().step_out()
+        ask_discard(self, self.rows.chosen(), self.pages.forget)
 
     def subject(self) -> dict[str, str]:
         """The chosen ones."""
-        return subject_of_jobs([str(each.seq) for each in self.rows.chosen()])
+        seqs = [each.seq for each in self.rows.chosen()]
+        return subject_of_jobs([str(seq) for seq in seqs]) | {"ids_json": json.dumps(seqs)}
 
 
 def letter_lines(letter: DeadLetterDetail, width: int) -> list[Line]:

@@ -1,11 +1,6 @@
 """The editor of a function's source; the server's checks show at their line."""
 
-import os
 import re
-import shlex
-import subprocess
-import tempfile
-from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.widget import Widget
@@ -15,6 +10,7 @@ from dts_core.errors import ApiError, DtsError
 from dts_core.names import split_function
 from dts_core.views import FunctionView, SourceView, Written
 from dts_tui.draw import Line, fit, rule
+from dts_tui.own_editor import EditorFailed, edit_outside
 from dts_tui.safe import editable, safe
 from dts_tui.screens.base import Place, View
 from dts_tui.widgets.drawn import Drawn
@@ -268,18 +264,15 @@ class Editor(View):
         """Edit in $VISUAL or $EDITOR; the console steps aside meanwhile."""
         if self.code is None or self.code.read_only:
             return
-        command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-        with tempfile.TemporaryDirectory(prefix="dts-") as folder:
-            file = Path(folder) / "function.py"
-            file.write_text(self.code.text, encoding="utf-8")
-            try:
-                with self.console.suspend():
-                    subprocess.run([*shlex.split(command), str(file)], check=False)
-                text = file.read_text(encoding="utf-8", errors="replace")
-            except OSError as error:
-                self.say(f"{command} did not start: {error.strerror}", "bad")
-                return
-        if editable(text) and text != self.code.text:
+        try:
+            text = edit_outside(self.code.text, "function.py", self.console.suspend)
+        except EditorFailed as error:
+            self.say(str(error), "bad")
+            return
+        if not editable(text):
+            self.say("the text holds control characters: it was not taken over", "bad")
+            return
+        if text != self.code.text:
             self.code.load_text(text)
         self._title.redraw()
 
@@ -294,7 +287,12 @@ class Editor(View):
 
 
 def syntax_error(source: str) -> tuple[int, str] | None:
-    """Line and reason when the source is not Python; the server looks at it again in any case."""
+    """Line and reason when the source is not Python; the server looks at it again in any case.
+
+    Of a folder of modules the first line says that it is one, and the server alone looks at it.
+    """
+    if source.startswith("dts bundle 1 "):
+        return None
     try:
         compile(source, "function.py", "exec", dont_inherit=True)
     except SyntaxError as error:

@@ -1,7 +1,5 @@
 """One function: its source, its versions, its arguments."""
 
-import difflib
-
 from textual.widget import Widget
 
 from dts_core.errors import DtsError
@@ -12,15 +10,17 @@ from dts_tui.forms import fields_of
 from dts_tui.rows import Rows
 from dts_tui.safe import editable, safe, safe_lines
 from dts_tui.screens.base import ONCE, Place
+from dts_tui.screens.function_difference import show_difference
 from dts_tui.screens.functions import ask_delete
+from dts_tui.screens.lists import Marking
 from dts_tui.screens.tabbed import Tabbed
 from dts_tui.widgets.lines import Lines
-from dts_tui.widgets.overlays import Confirm, Reader
+from dts_tui.widgets.overlays import Confirm
 from dts_tui.widgets.source import Code
 from dts_tui.widgets.table import Column, Table
 
 
-class FunctionPage(Tabbed):
+class FunctionPage(Marking, Tabbed):
     """The page of one function."""
 
     scope, area = "function", "functions"
@@ -33,6 +33,7 @@ class FunctionPage(Tabbed):
         self._version = ""
         self._missing = ""
         self.versions: Rows[VersionView] = Rows(lambda version: version.hash)
+        self._table = self._new_table()
 
     def crumbs(self) -> list[str]:
         """Below Functions."""
@@ -126,8 +127,12 @@ class FunctionPage(Tabbed):
         if tab == "source":
             return Code("", self.console.palette.colours, self.console.theme, read_only=True)
         if tab == "versions":
-            return Table(self.versions, self._columns(), None)
+            self._table = self._new_table()
+            return self._table
         return Lines(self._arguments)
+
+    def _new_table(self) -> Table[VersionView]:
+        return Table(self.versions, self._columns(), None)
 
     def tab_opened(self, tab: str) -> None:
         """The source is filled in."""
@@ -183,7 +188,7 @@ class FunctionPage(Tabbed):
 
     def has_use(self, name: str) -> bool:
         """Enter where there is a list; a comparison where there are two versions; what ships stays as it is."""
-        if name == "open":
+        if name in ("open", "mark"):
             return self.tab == "versions"
         if name in ("edit", "delete"):
             return not self.place.key.startswith("dts/")
@@ -257,47 +262,25 @@ class FunctionPage(Tabbed):
             Confirm("Make this version the default?", [function.id, now], "Make default", send)
         )
 
+    def marking(self) -> tuple[Rows[VersionView], Table[VersionView]]:
+        """Its versions."""
+        return self.versions, self._table
+
     def do_diff(self) -> None:
-        """What this version changed."""
+        """What lies between the two marked versions; without marks, what this one changed."""
         version, function = self._pointed(), self.function
         if version is None or function is None:
             return
         hashes = [each.hash for each in function.versions]
-        at = hashes.index(version.hash)
-        if not at:
+        marked = [each for each in hashes if each in self.versions.marks]
+        if marked and len(marked) != 2:
+            self.console.notice("mark two versions, or none", "warn")
+        elif marked:
+            show_difference(self, function.id, marked[0], marked[1])
+        elif at := hashes.index(version.hash):
+            show_difference(self, function.id, hashes[at - 1], version.hash)
+        else:
             self.console.notice("this is the first version", "warn")
-            return
-        before = hashes[at - 1]
-
-        def show(new: SourceView, old: SourceView) -> None:
-            lines = list(
-                difflib.unified_diff(
-                    safe_lines(old.source),
-                    safe_lines(new.source),
-                    before[:10],
-                    new.hash[:10],
-                    lineterm="",
-                    n=3,
-                )
-            )
-            styles = {"+": "good", "-": "bad", "@": "accent"}
-            self.console.open_overlay(
-                Reader(
-                    f"{function.id}: what {new.hash[:10]} changed",
-                    lambda width: [[(text, styles.get(text[:1], "dim"))] for text in lines[:5000]],
-                )
-            )
-
-        def got(new: SourceView) -> None:
-            self.ask(
-                "old",
-                lambda client: client.functions.source(function.id, version=before),
-                lambda old: show(new, old),
-            )
-
-        self.ask(
-            "new", lambda client: client.functions.source(function.id, version=version.hash), got
-        )
 
     def subject(self) -> dict[str, str]:
         """This function and version."""

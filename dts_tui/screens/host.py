@@ -17,7 +17,7 @@ from dts_tui.host_drawing import host_body
 from dts_tui.rows import Rows
 from dts_tui.scene import Scene, WallView
 from dts_tui.screens.base import Place
-from dts_tui.screens.job_actions import ask_again, ask_cancel
+from dts_tui.screens.job_actions import ask_again, ask_cancel, place_of
 from dts_tui.screens.job_table import job_columns
 from dts_tui.screens.operating import ask_drain
 from dts_tui.screens.tabbed import Tabbed
@@ -204,7 +204,7 @@ class HostPage(Tabbed):
     def do_open(self) -> None:
         """The job under the cursor, or of the line."""
         if self.tab == "jobs" and self.jobs.current is not None:
-            self.console.go(Place("job", self.jobs.current.id))
+            self.console.go(place_of(self, self.jobs.current))
         elif (
             isinstance(self._content, LogView)
             and self._content.current
@@ -244,9 +244,10 @@ class HostPage(Tabbed):
         """This host, or the job under the cursor."""
         if self.here == "host-jobs":
             return subject_of_jobs([job.id for job in self.jobs.chosen()])
-        name = self.name_of_host
+        name, host = self.name_of_host, self.host()
         return {
             "host": name,
+            "drain": "undrain" if host is not None and host.beat.draining else "drain",
             "id": quote(name),
             "log_options": f"--host {name}",
             "log_query": f"host={quote(name)}",

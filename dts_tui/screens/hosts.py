@@ -129,9 +129,10 @@ class Hosts(WorldList[Host]):
 
     def subject(self) -> dict[str, str]:
         """The host under the cursor."""
-        name = self.rows.cursor
+        name, host = self.rows.cursor, self.rows.current
         return {
             "host": name,
+            "drain": "undrain" if host is not None and host.beat.draining else "drain",
             "id": name,
             "log_options": f"--host {name}",
             "log_query": f"host={name}",

@@ -6,6 +6,7 @@ from dts_core.plain import words
 from dts_core.plain.figures import is_final
 from dts_core.views import CancelAnswer, JobView
 from dts_tui.draw import Line
+from dts_tui.fanout import SSHRPC
 from dts_tui.screens.base import Place, View
 from dts_tui.widgets.overlays import Confirm, Reader, pairs
 
@@ -14,6 +15,12 @@ def _name(job: JobView) -> str:
     return f"{job.function}  {words.short_id(job.id)}  {job.state}" + (
         f" on {job.host}" if job.host else ""
     )
+
+
+def place_of(view: View, job: JobView) -> Place:
+    """Where a job is shown: a fan-out on its board, for those who may see its hosts."""
+    fans_out = job.function == SSHRPC and view.console.world.role == "admin"
+    return Place("board" if fans_out else "job", job.id)
 
 
 def ask_cancel(view: View, jobs: Sequence[JobView]) -> None:
@@ -73,7 +80,7 @@ def ask_again(view: View, jobs: Sequence[JobView], version: str = "same") -> Non
     def done(job: JobView) -> None:
         made.append(job)
         if len(jobs) == 1:
-            console.go(Place("job", job.id))
+            console.go(place_of(view, job))
         console.notice(f"{words.plural(len(made), 'job')} submitted again")
         view.refresh_data()
 

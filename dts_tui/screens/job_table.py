@@ -11,7 +11,7 @@ from dts_tui.actions import subject_of_jobs
 from dts_tui.draw import Line, Span, bar
 from dts_tui.rows import Rows
 from dts_tui.screens.base import Place, View
-from dts_tui.screens.job_actions import ask_again, ask_cancel, describe_job
+from dts_tui.screens.job_actions import ask_again, ask_cancel, describe_job, place_of
 from dts_tui.state import Stamp
 from dts_tui.text_of import job_record
 from dts_tui.widgets.table import Column, Table
@@ -140,7 +140,7 @@ class JobTable(View):
     def do_open(self) -> None:
         """The job's page."""
         if (job := self.job_rows.current) is not None:
-            self.console.go(Place("job", job.id))
+            self.console.go(place_of(self, job))
 
     def do_job_logs(self) -> None:
         """The job's log."""

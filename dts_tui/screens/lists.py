@@ -1,16 +1,17 @@
 """What the plain lists share: a table over records of the shared state, with filter and sort."""
 
 from collections.abc import Iterable
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
 from textual.widget import Widget
 
 from dts_core.plain import words
 from dts_tui.draw import Line
-from dts_tui.filters import Filter, FilterError, parse
+from dts_tui.filters import Filter, FilterError, completions, parse
 from dts_tui.rows import Rows
 from dts_tui.screens.base import Place, View
+from dts_tui.state import Stamp
 from dts_tui.widgets.table import Column, Table
 
 T = TypeVar("T")
@@ -25,8 +26,12 @@ class WorldList(View, Generic[T]):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.filter = Filter()
+        self._total = 0
+        """How many records there are, whether they fit the filter or not."""
         self.rows: Rows[T] = Rows(self.key)
-        self.table: Table[T] = Table(self.rows, self.columns(), self._title, self._empty)
+        self.table: Table[T] = Table(
+            self.rows, self.columns(), self._title, self._empty, order=self.sorted_on
+        )
 
     def key(self, item: T) -> str:
         """What identifies a record."""
@@ -35,6 +40,10 @@ class WorldList(View, Generic[T]):
     def columns(self) -> list[Column[T]]:
         """From left to right."""
         raise NotImplementedError
+
+    def sorted_on(self) -> tuple[str, bool]:
+        """The field by which the server has sorted, and whether downwards; empty where it has not."""
+        return "", False
 
     def records(self) -> Iterable[T]:
         """All of them."""
@@ -61,29 +70,43 @@ class WorldList(View, Generic[T]):
 
     def world_changed(self) -> None:
         """Take the records of the last status."""
-        self.rows.replace(item for item in self.records() if self.filter.match(self.record(item)))
+        known = list(self.records())
+        self._total = len(known)
+        self.rows.replace(item for item in known if self.filter.match(self.record(item)))
         self.tick()
 
     def tick(self) -> None:
         """Ages move."""
-        self.table.stale = self.console.world.stamp.stale(self.console.monotonic())
+        self.table.stale = self.stamp_shown().stale(self.console.monotonic())
         self.table.redraw()
 
+    def stamp_shown(self) -> Stamp:
+        """When the records came."""
+        return self.console.world.stamp
+
+    def remark(self) -> Line:
+        """What the title says besides the number of records and the filter."""
+        return []
+
     def _title(self) -> tuple[Line, Line]:
-        left: Line = [(self.area, "title"), (f" ─ {len(self.rows.items)}", "dim")]
+        shown = len(self.rows.items)
+        count = f"{shown} of {self._total}" if shown < self._total else f"{shown}"
+        left: Line = [(self.area, "title"), (f" ─ {count}", "dim"), *self.remark()]
         if self.filter.terms:
             left.append((f" ─ {self.filter}", "accent"))
-        world, now = self.console.world, self.console.monotonic()
-        age = world.stamp.age(now)
+        stamp, now = self.stamp_shown(), self.console.monotonic()
+        age = stamp.age(now)
         if age is None:
-            return left, [("asking …", "dim")]
+            return left, [] if self.remark() else [("asking …", "dim")]
         return left, [
             (f"stale {words.age(age)}", "warn")
-            if world.stamp.stale(now)
+            if stamp.stale(now)
             else (f"age {words.age(age)}", "dim")
         ]
 
     def _empty(self) -> list[str]:
+        if self.console.world.status is None:
+            return ["asking …"]
         return ["nothing fits; esc takes the filter away" if self.filter.terms else self.EMPTY]
 
     def on_table_opened(self) -> None:
@@ -105,8 +128,18 @@ class WorldList(View, Generic[T]):
             self.set_filter(text)
 
         self.console.prompt.ask(
-            self.area, "filter", str(self.filter), done, check=wrong, live=self.set_filter
+            self.area,
+            "filter",
+            str(self.filter),
+            done,
+            complete=lambda text: completions(text, self.KEYS, self.known_values),
+            check=wrong,
+            live=self.set_filter,
         )
+
+    def known_values(self, key: str) -> Iterable[str]:
+        """Values of a key of the filter that are known: those of the records that are shown."""
+        return sorted({self.record(each).get(key, "") for each in self.rows.items.values()})
 
     def set_filter(self, text: str) -> None:
         """Show only what fits."""
@@ -135,3 +168,45 @@ class WorldList(View, Generic[T]):
     def exported(self) -> list[dict[str, str]]:
         """All shown records."""
         return [self.record(item) for item in self.rows.items.values()]
+
+
+class Marking(View):
+    """A screen with a table whose records can be marked, so that an action counts for several."""
+
+    def marking(self) -> tuple[Rows[Any], Table[Any]]:
+        """The records, and where they are drawn."""
+        raise NotImplementedError
+
+    def do_mark(self) -> None:
+        """Mark or unmark, and go on."""
+        rows, table = self.marking()
+        rows.marks ^= {rows.cursor} & rows.items.keys()
+        table.move(1)
+
+    def do_mark_all(self) -> None:
+        """All that are shown."""
+        rows, table = self.marking()
+        rows.marks = set(rows.items)
+        table.redraw()
+
+    def do_unmark(self) -> None:
+        """None."""
+        rows, table = self.marking()
+        rows.marks.clear()
+        table.redraw()
+
+    def step_out(self) -> bool:
+        """Marks go before anything else."""
+        rows, _ = self.marking()
+        if rows.marks:
+            self.do_unmark()
+            return True
+        return super().step_out()
+
+
+class MarkedList(Marking, WorldList[T]):
+    """A list whose records can be marked."""
+
+    def marking(self) -> tuple[Rows[Any], Table[Any]]:
+        """Its own."""
+        return self.rows, self.table

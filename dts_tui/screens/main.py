@@ -9,7 +9,6 @@ from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
 from dts_tui.widgets.frame import Areas, Footer, Gone, Header, TooSmall
-from dts_tui.widgets.overlays import Overlay
 from dts_tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class Main(Screen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """Every key that the focused widget left goes through the registry."""
-        if self.query(Overlay):
+        if self.console.overlay is not None:
             if event.key == "escape":
                 self.console.close_overlay()
                 event.stop()

@@ -1,6 +1,6 @@
 """Pausing queues, dead letters and draining hosts: asked and done the same way wherever they are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dts_core.model import Host
 from dts_core.plain import words
@@ -16,6 +16,8 @@ from dts_tui.screens.base import View
 from dts_tui.widgets.overlays import Confirm
 
 JOBS = "jobs."
+TYPED_MOST = 50
+"""Longest name that has to be typed; for a longer one, or one that no keyboard has, the number of letters."""
 SEND_MAX = 500
 """Most dead letters of one request."""
 
@@ -49,7 +51,7 @@ def ask_pause(view: View, queue: QueueView) -> None:
         else f"Pause this queue? {waiting} What runs goes on; nothing new starts until it is resumed."
     )
     yes = "Resume the queue" if queue.paused else "Pause the queue"
-    console.open_overlay(Confirm(question, [queue.name], yes, send))
+    console.open_overlay(Confirm(question, [clean(queue.name, 200)], yes, send))
 
 
 def ask_drain(view: View, host: Host | None) -> None:
@@ -73,8 +75,9 @@ def ask_drain(view: View, host: Host | None) -> None:
         )
 
     running = words.plural(host.beat.running, "running job")
+    rest = f"{running} may finish" if host.beat.running else "nothing runs there"
     question = (
-        f"Drain this host? It takes nothing new until it is told to; {running} may finish."
+        f"Drain this host? It takes nothing new until it is told to; {rest}."
         if on
         else "Have this host take jobs again?"
     )
@@ -89,8 +92,10 @@ def letter_name(letter: DeadLetterView) -> str:
     return clean(f"{letter.seq}  {letter.queue}  {said}  {letter.reason}", 200)
 
 
-def ask_send_again(view: View, letters: Sequence[DeadLetterView]) -> None:
-    """Ask before dead letters go back into the queues they came from."""
+def ask_send_again(
+    view: View, letters: Sequence[DeadLetterView], gone: Callable[[list[int]], None]
+) -> None:
+    """Ask before dead letters go back into the queues they came from; `gone` hears which ones went."""
     chosen = list(letters)[:SEND_MAX]
     if not chosen:
         return
@@ -98,6 +103,9 @@ def ask_send_again(view: View, letters: Sequence[DeadLetterView]) -> None:
 
     def done(answer: DeadLettersDone) -> None:
         view.console.notice(f"{words.plural(answer.count, 'dead letter')} sent again")
+        if answer.count == len(seqs):
+            gone(seqs)
+        view.console.feed.wake()
         view.refresh_data()
 
     def send() -> None:
@@ -106,27 +114,35 @@ def ask_send_again(view: View, letters: Sequence[DeadLetterView]) -> None:
     question = f"Send {words.plural(len(chosen), 'dead letter')} again, to the queue it came from?"
     if len(chosen) > 1:
         question = f"Send {len(chosen)} dead letters again, each to the queue it came from?"
+    question += " The message of a job that is over is dropped: run such a job again in Jobs."
     names = [letter_name(each) for each in chosen]
     view.console.open_overlay(Confirm(question, names, "Send again", send))
 
 
-def ask_discard(view: View, letters: Sequence[DeadLetterView]) -> None:
-    """Ask before dead letters are thrown away; the number, or how many, has to be typed."""
+def ask_discard(
+    view: View, letters: Sequence[DeadLetterView], gone: Callable[[list[int]], None]
+) -> None:
+    """Ask before dead letters are thrown away; the number, or how many, has to be typed. `gone`: which ones went."""
     chosen = list(letters)[:SEND_MAX]
     if not chosen:
         return
     seqs = [each.seq for each in chosen]
 
+    def done(answer: DeadLettersDone) -> None:
+        gone(seqs)
+        _discarded(view, answer)
+
     def send() -> None:
         view.ask(
             "discard",
             lambda client: client.discard_dead(seqs=seqs),
-            lambda answer: _discarded(view, answer),
+            done,
             writes=True,
         )
 
     typed = str(seqs[0]) if len(seqs) == 1 else f"discard {len(seqs)}"
-    question = f"Throw {words.plural(len(chosen), 'dead letter')} away for good?"
+    which = words.plural(len(chosen), "dead letter")
+    question = f"Throw {which} away for good? Nobody can read or send them again then."
     names = [letter_name(each) for each in chosen]
     view.console.open_overlay(Confirm(question, names, "Discard", send, typed=typed))
 
@@ -147,7 +163,12 @@ def ask_discard_queue(view: View, queue: QueueView) -> None:
         )
 
     question = f"Throw all {words.plural(queue.dead, 'dead letter')} of this queue away for good?"
-    view.console.open_overlay(Confirm(question, [name], "Discard", send, typed=clean(name, 120)))
+    typed = name if _can_be_typed(name) else f"discard {queue.dead}"
+    view.console.open_overlay(Confirm(question, [clean(name, 200)], "Discard", send, typed=typed))
+
+
+def _can_be_typed(name: str) -> bool:
+    return name.isascii() and name.isprintable() and len(name) <= TYPED_MOST
 
 
 def _discarded(view: View, answer: DeadLettersDone) -> None:

@@ -8,6 +8,9 @@ _SCREENS = {
     "wall": ("wall", "Wall"),
     "jobs": ("jobs", "Jobs"),
     "job": ("job", "JobPage"),
+    "board": ("fanout_board", "Board"),
+    "host-output": ("host_output", "HostOutput"),
+    "host-call": ("host_call", "HostCall"),
     "me": ("me", "Me"),
     "choose": ("submit", "Choose"),
     "form": ("submit", "Submit"),
@@ -20,6 +23,18 @@ _SCREENS = {
     "alarms": ("alarms", "Alarms"),
     "queues": ("queues", "Queues"),
     "dead": ("dead", "DeadLetters"),
+    "admin": ("admin", "Admin"),
+    "users": ("admin_documents", "Documents"),
+    "namespaces": ("admin_documents", "Documents"),
+    "vhosts": ("admin_documents", "Documents"),
+    "document": ("admin_document", "DocumentPage"),
+    "document-form": ("admin_form", "DocumentEditor"),
+    "document-toml": ("admin_toml", "DocumentText"),
+    "tokens": ("admin_tokens", "Tokens"),
+    "token-form": ("secret_forms", "TokenForm"),
+    "password": ("secret_forms", "PasswordForm"),
+    "reset": ("secret_forms", "ResetForm"),
+    "operations": ("admin_operations", "Operations"),
 }
 
 

@@ -1,18 +1,22 @@
 """Queues: what waits, who takes, how fast, what was given up; and the state of every part in words."""
 
-from collections.abc import Iterable
+import json
+import shlex
+from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from textual.app import ComposeResult
 
 from dts_core.plain import queues as plain
 from dts_core.plain import words
+from dts_core.text import clean
 from dts_core.views import QueueView
 from dts_tui.draw import Line
-from dts_tui.parts_drawing import part_lines, parts_panel
+from dts_tui.parts_drawing import panel_lines, parts_panel
 from dts_tui.screens.base import ONCE, Place
 from dts_tui.screens.lists import WorldList
 from dts_tui.screens.operating import JOBS, ask_discard_queue, ask_pause
+from dts_tui.state import Stamp
 from dts_tui.wall_drawing import shown_queues
 from dts_tui.widgets.drawn import Drawn
 from dts_tui.widgets.overlays import Reader, pairs
@@ -30,8 +34,7 @@ class _Parts(Drawn):
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         status = self.console.world.status
-        parts = status.parts if status is not None else []
-        return len(part_lines(parts, width)) + 1 if parts else 0
+        return len(panel_lines(status, width)) + 1 if status is not None and status.parts else 0
 
 
 class Queues(WorldList[QueueView]):
@@ -39,7 +42,7 @@ class Queues(WorldList[QueueView]):
 
     scope = area = "queues"
     KEYS = ("name", "state")
-    EMPTY = "no queue"
+    EMPTY = "no queue yet: the first worker or job makes one"
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -73,6 +76,19 @@ class Queues(WorldList[QueueView]):
             "dropped": str(item.dropped),
             "dead": str(item.dead),
         }
+
+    def stamp_shown(self) -> Stamp:
+        """Queues may be older than the rest: a broker that is away does not tell them."""
+        return self.console.world.queue_stamp
+
+    def remark(self) -> Line:
+        """That the broker is away."""
+        return [(" ─ broker away", "bad")] if self.console.world.broker_trouble else []
+
+    def _empty(self) -> list[str]:
+        if why := self.console.world.broker_trouble:
+            return ["the queues are not known while the broker is away:", clean(why, 200)]
+        return super()._empty()
 
     def world_changed(self) -> None:
         """And the parts."""
@@ -127,29 +143,28 @@ class Queues(WorldList[QueueView]):
             return _figure(queue.dead, "bad")
 
         return [
-            Column("in/s", lambda q, w: _rate(q.published_rate), 6, align="right", keep=6),
-            Column("out/s", lambda q, w: _rate(q.delivered_rate), 6, align="right", keep=3),
-            Column("done/s", lambda q, w: _rate(q.acked_rate), 6, align="right", keep=6),
-            Column("takers", consumers, 6, align="right", keep=7, sort=lambda q: -q.consumers),
-            Column("dropped", dropped, 7, align="right", keep=2),
+            _rates("in/s", lambda q: q.published_rate, 5, keep=6),
+            _rates("out/s", lambda q: q.delivered_rate, 6, keep=3),
+            _rates("done/s", lambda q: q.acked_rate, 6, keep=6),
+            Column("consumers", consumers, 9, align="right", keep=7, sort=lambda q: -q.consumers),
+            Column("dropped", dropped, 7, align="right", keep=2, sort=lambda q: -q.dropped),
             Column("dead", dead, 5, align="right", keep=8, sort=lambda q: -q.dead),
         ]
 
     # --- actions --------------------------------------------------------------------------------
 
     def do_describe(self) -> None:
-        """Every figure."""
-        if (queue := self.rows.current) is not None:
-            items = [(name, value, "text") for name, value in self.record(queue).items()]
-            since = () if queue.partial else ("published", "delivered", "acked")
-            items += [
-                (f"{name} so far", words.count(getattr(queue, name)), "dim") for name in since
-            ]
-            if queue.partial:
-                items.append(("", plain.NOT_TOLD, "dim"))
-            self.console.open_overlay(
-                Reader(f"queue {queue.name}", lambda width: pairs(items, width))
-            )
+        """Every figure, live."""
+        if (known := self.rows.current) is None:
+            return
+        name = known.name
+
+        def lines(width: int) -> list[Line]:
+            queue = self.rows.items.get(name, known)
+            facts = plain.facts(queue, self.console.now())
+            return pairs([(what, value, "text") for what, value in facts], width)
+
+        self.console.open_overlay(Reader(f"queue {clean(name, 60)}", lines, live=True))
 
     def do_open(self) -> None:
         """The jobs that wait in it; of another queue, its figures."""
@@ -174,26 +189,34 @@ class Queues(WorldList[QueueView]):
         """Those of the queue under the cursor."""
         self.console.go(Place("dead", self.rows.cursor))
 
-    def do_all_dead_letters(self) -> None:
-        """Those of every queue."""
-        self.console.go(Place("dead"))
-
     def do_discard_queue(self) -> None:
         """All dead letters of the queue under the cursor."""
         if (queue := self.rows.current) is not None:
             ask_discard_queue(self, queue)
 
-    def do_parts(self) -> None:
-        """All of them over the screen."""
-        status = self.console.world.status
-        if status is not None:
-            self.console.open_overlay(
-                Reader("parts", lambda width: part_lines(status.parts, width))
-            )
-
     def subject(self) -> dict[str, str]:
         """The queue under the cursor."""
-        return {"queue": quote(self.rows.cursor), "id": self.rows.cursor}
+        queue = self.rows.current
+        return {
+            "queue": quote(self.rows.cursor, safe=""),
+            "queue_word": shlex.quote(self.rows.cursor) if self.rows.cursor else "",
+            "queue_json": json.dumps(self.rows.cursor) if self.rows.cursor else "",
+            "pause": "resume" if queue is not None and queue.paused else "pause",
+        }
+
+
+def _rates(
+    title: str, rate: Callable[[QueueView], float | None], width: int, *, keep: int
+) -> Column[QueueView]:
+    """A column of messages a second, the busiest queue first when it is sorted by."""
+    return Column(
+        title,
+        lambda queue, _: _rate(rate(queue)),
+        width,
+        align="right",
+        keep=keep,
+        sort=lambda queue: -(rate(queue) or 0.0),
+    )
 
 
 def _figure(value: float, style: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from dts_tui.draw import Line, fit, rule, wrap
 from dts_tui.forms import FieldError, Filled, Form, masked
 from dts_tui.rows import Rows
 from dts_tui.screens.base import Place, View
+from dts_tui.screens.job_actions import place_of
 from dts_tui.widgets.drawn import Drawn
 from dts_tui.widgets.entry import Entry
 from dts_tui.widgets.form import FormView, Send
@@ -163,6 +164,9 @@ class Submit(View):
     """The form of one function. `place.part` names a host to run on."""
 
     scope, area = "submit", "jobs"
+    SENDS = "send"
+    """Name of the action that sends the form, with the guard of its permission."""
+    YES = "Send"
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -172,7 +176,7 @@ class Submit(View):
         self.form: Form | None = None
         self.fields: FormView | None = None
         self._missing = ""
-        self._sending = False
+        self.sending = False
 
     def crumbs(self) -> list[str]:
         """Below Jobs."""
@@ -210,16 +214,24 @@ class Submit(View):
 
     def _got(self, function: FunctionView) -> None:
         self.function = function
-        self.form = Form(function.current.parameters, self.place.part)
-        for key, text in self.console.drafts.get(function.id, {}).items():
-            if key in self.form.texts:
-                self.form.texts[key] = text
-        self.fields = FormView(self.form)
         doc = wrap(
             function.current.doc.split("\n\n")[0] if function.current.doc else "",
             max(self.console.size.width - 2, 20),
         )
-        self._about.styles.height = min(2 + len(doc), 5)
+        self.lay_out(Form(function.current.parameters, self.place.part), min(2 + len(doc), 5))
+
+    def draft(self) -> str:
+        """Under which name what was typed is kept."""
+        return self.place.key
+
+    def lay_out(self, form: Form, head_lines: int) -> None:
+        """Put the fields of this form on the screen, as they were left."""
+        self.form = form
+        for key, text in self.console.drafts.get(self.draft(), {}).items():
+            if key in form.texts:
+                form.texts[key] = text
+        self.fields = FormView(form, self.YES)
+        self._about.styles.height = head_lines
         self.mount(self.fields)
         self._about.redraw()
         self.call_after_refresh(self._focus)
@@ -245,9 +257,9 @@ class Submit(View):
 
     def left(self) -> None:
         """Keep what was typed, but never a secret."""
-        if self.form is not None and self.function is not None:
+        if self.form is not None:
             secrets = self.form.secrets()
-            self.console.drafts[self.function.id] = {
+            self.console.drafts[self.draft()] = {
                 key: text
                 for key, text in self.form.texts.items()
                 if key not in secrets and key != "options.host"
@@ -266,26 +278,26 @@ class Submit(View):
     def on_send_pressed(self, event: Send.Pressed) -> None:
         """As ctrl+s, with the same guard."""
         event.stop()
-        self.console.run_named("send")
+        self.console.run_named(self.SENDS)
 
     def do_send(self) -> None:
         """Check, then send."""
-        if self.fields is None or self.form is None or self.function is None or self._sending:
+        if self.fields is None or self.form is None or self.function is None or self.sending:
             return
         if self.fields.errors(shout=True):
             return
         filled, function = self.form.filled(), self.function.id
-        self._sending = True
+        self.sending = True
 
         def sent(job: JobView) -> None:
-            self._sending = False
+            self.sending = False
             self.console.last_used = [
                 function,
                 *(name for name in self.console.last_used if name != function),
             ][:20]
             self.console.notice(f"{function} submitted as {words.short_id(job.id)}")
             self.console.trail.forget(("choose", "form"))
-            self.console.go(Place("job", job.id))
+            self.console.go(place_of(self, job))
 
         self.ask(
             "send",
@@ -293,12 +305,13 @@ class Submit(View):
                 function, args=filled.args, kwargs=filled.kwargs, **filled.options
             ),
             sent,
-            failed=self._refused,
+            failed=self.refused,
             writes=True,
         )
 
-    def _refused(self, error: DtsError) -> None:
-        self._sending = False
+    def refused(self, error: DtsError) -> None:
+        """The server's reasons stand at their fields."""
+        self.sending = False
         fields = error.fields if isinstance(error, ApiError) else {}
         if self.fields is not None and fields and self.fields.refuse(fields):
             return
@@ -309,8 +322,8 @@ class Submit(View):
         filled = self._filled()
         if filled is None or self.form is None:
             return {"function": self.place.key}
-        kwargs = masked(filled.kwargs, self.form.secrets())
-        parts = [f"--arg {shlex.quote(json.dumps(value))}" for value in filled.args]
+        args, kwargs = masked(filled, self.form.secrets())
+        parts = [f"--arg {shlex.quote(json.dumps(value, ensure_ascii=False))}" for value in args]
         parts += [
             f"--kw {shlex.quote(f'{name}={json.dumps(value, ensure_ascii=False)}')}"
             for name, value in kwargs.items()

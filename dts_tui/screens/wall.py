@@ -13,7 +13,7 @@ from dts_tui.draw import Line
 from dts_tui.host_drawing import shown_hosts
 from dts_tui.scene import Scene, Spot, WallView
 from dts_tui.screens.base import ONCE, Place, View
-from dts_tui.screens.job_actions import ask_again, ask_cancel, describe_job
+from dts_tui.screens.job_actions import ask_again, ask_cancel, describe_job, place_of
 from dts_tui.screens.operating import ask_drain
 from dts_tui.wall_drawing import PANELS, draw_wall, shown_queues
 from dts_tui.widgets.drawn import Drawn
@@ -192,7 +192,7 @@ class Wall(View):
         if panel == "hosts" and self._host():
             self.console.go(Place("host", self._host()))
         elif (job := self._job()) is not None:
-            self.console.go(Place("job", job.id))
+            self.console.go(place_of(self, job))
         elif panel == "alarms" and world.open_alarms:
             row = self.panels.view.row("alarms", len(world.open_alarms))
             self.console.go(Place("host", world.open_alarms[row].host))

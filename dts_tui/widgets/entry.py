@@ -18,3 +18,13 @@ class Entry(Input):
     ) -> None:
         super().__init__(text, placeholder=hint, password=secret, select_on_focus=select)
         self.cursor_blink = False
+
+    def action_copy(self) -> None:
+        """To the clipboard, unless it is secret."""
+        if not self.password:
+            super().action_copy()
+
+    def action_cut(self) -> None:
+        """To the clipboard, unless it is secret."""
+        if not self.password:
+            super().action_cut()

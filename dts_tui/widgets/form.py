@@ -5,7 +5,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
 from dts_core.plain.cells import cut, pad
 from dts_core.text import clean
@@ -13,6 +13,7 @@ from dts_tui.draw import Line, fit
 from dts_tui.forms import Field, Form, key_of, shown
 from dts_tui.widgets.drawn import Drawn
 from dts_tui.widgets.entry import Entry
+from dts_tui.widgets.lines_entry import LINES_SHOWN, LinesEntry, SecretLines
 
 LABEL = 20
 
@@ -154,9 +155,13 @@ class FieldRow(Vertical):
         self._label, self._help = _Label(item), _Help(item)
         self.control = self._control()
         self._touched = False
+        self.extra = LINES_SHOWN - 1 if isinstance(self.control, LinesEntry) else 0
+        """Lines that it takes beyond those of other fields."""
 
-    def _control(self) -> Input | Cycle:
+    def _control(self) -> Input | Cycle | LinesEntry | SecretLines:
         item, text = self.item, self.form.text(self.item)
+        if item.lines:
+            return SecretLines() if item.type == "secret" else LinesEntry(text)
         if item.type == "switch":
             return Cycle(
                 (["true", "false"] if item.start or item.required else ["", "true", "false"]), text
@@ -164,17 +169,19 @@ class FieldRow(Vertical):
         if item.type == "choice":
             values = [shown(choice) for choice in item.choices]
             return Cycle(values if item.start or item.required else ["", *values], text)
-        return Entry(text, secret=item.type == "secret", select=True)
+        return Entry(text, secret=item.secret or item.type == "secret", select=True)
 
     def compose(self) -> ComposeResult:
         """Two lines."""
-        with Horizontal():
+        with Horizontal() as line:
+            line.styles.height = 1 + self.extra
             yield self._label
             yield self.control
         yield self._help
 
     def on_mount(self) -> None:
         """A choice stands on a value from the beginning."""
+        self.styles.height = 2 + self.extra
         if isinstance(self.control, Cycle):
             self.form.set(self.item, self.control.value)
 
@@ -211,6 +218,24 @@ class FieldRow(Vertical):
         self.check()
         self.post_message(self.Done())
 
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        """Check while one types."""
+        event.stop()
+        self._typed(event.text_area.text)
+
+    def on_secret_lines_changed(self, event: SecretLines.Changed) -> None:
+        """It was pasted, or emptied."""
+        event.stop()
+        assert isinstance(self.control, SecretLines)
+        self._typed(self.control.text)
+
+    def _typed(self, text: str) -> None:
+        if text != self.form.text(self.item):
+            self._touched = True
+            self.form.set(self.item, text)
+            self.check()
+            self.post_message(self.Edited())
+
     def on_cycle_changed(self, event: Cycle.Changed) -> None:
         """Another value."""
         event.stop()
@@ -226,6 +251,10 @@ class Send(Drawn):
     can_focus = True
     DEFAULT_CSS = "Send { height: 1; width: 1fr; }"
 
+    def __init__(self, word: str = "Send") -> None:
+        super().__init__()
+        self._word = word
+
     class Pressed(Message):
         """Enter, space or a click."""
 
@@ -238,7 +267,7 @@ class Send(Drawn):
         return [
             [
                 (" " * LABEL, "text"),
-                (" Send ", style),
+                (f" {self._word} ", style),
                 (f"   {note}", "warn" if self.wrong else "faint"),
             ]
         ]
@@ -270,11 +299,11 @@ class FormView(VerticalScroll):
     """
     can_focus = False
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, yes: str = "Send") -> None:
         super().__init__()
         self.form = form
         self.rows = [FieldRow(form, item) for item in form.fields]
-        self.send = Send()
+        self.send = Send(yes)
         self._airy = False
         self.unfolded = any(form.text(item) for item in form.fields if item.group == "options")
 
@@ -287,11 +316,12 @@ class FormView(VerticalScroll):
 
     def on_resize(self, event: events.Resize) -> None:
         """Where there is room, a line of air between the fields."""
-        airy = event.size.height >= 3 * sum(row.display for row in self.rows) + 1
+        shown = [row for row in self.rows if row.display]
+        airy = event.size.height >= sum(3 + row.extra for row in shown) + 1
         if airy is not self._airy:
             self._airy = airy
             for row in self.rows:
-                row.styles.height = 3 if airy else 2
+                row.styles.height = (3 if airy else 2) + row.extra
 
     def unfold(self) -> None:
         """Show or hide the options."""
@@ -353,7 +383,10 @@ class FormView(VerticalScroll):
     def on_key(self, event: events.Key) -> None:
         """Tab, shift+tab, up and down move among the fields."""
         steps = {"tab": 1, "down": 1, "shift+tab": -1, "up": -1}
-        if event.key == "enter" and isinstance(self.screen.focused, Cycle):
+        focused = self.screen.focused
+        if isinstance(focused, LinesEntry) and not focused.leaves(event.key):
+            return
+        if event.key == "enter" and isinstance(focused, Cycle | SecretLines):
             self.step(1)
         elif event.key in steps:
             self.step(steps[event.key])

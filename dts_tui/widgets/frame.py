@@ -6,7 +6,7 @@ from textual import events
 
 from dts_core.plain import words
 from dts_core.plain.cells import cells, cut
-from dts_tui.actions import allowed, key_label
+from dts_tui.actions import allowed, forbidden, key_label
 from dts_tui.catalogue import AREAS
 from dts_tui.draw import Line, fit, spread, width_of
 from dts_tui.widgets.drawn import Drawn
@@ -78,13 +78,14 @@ class Areas(Drawn):
     def _areas(self, width: int) -> Line:
         out: Line = []
         short = width < 12 * len(AREAS) - 8
+        letters = 5 if width >= 74 else 3
         self._spots = []
         at = 0
         for number, name in enumerate(AREAS, 1):
             here = name == self.console.area
             label = f" {number} {name.capitalize()} "
             if short and not here:
-                label = f" {number} {name.capitalize()[:5]} "
+                label = f" {number} {name.capitalize()[:letters]} "
             self._spots.append((at, at + len(label), name))
             out.append((label, "tabon" if here else "tab"))
             at += len(label)
@@ -184,6 +185,8 @@ class Footer(Drawn):
                 continue
             if console.view is not None and not console.view.has_use(action.name):
                 continue
+            if forbidden(action, world.role):
+                continue
             why = allowed(
                 action,
                 role=world.role,
@@ -191,7 +194,7 @@ class Footer(Drawn):
                 connected=world.connection.up is True,
             )
             key, title = key_label(action.keys[0]), f" {action.title}  "
-            if width_of(out) + cells(key + title) + width_of(tail) > width:
+            if width_of(out) + cells(key + title) + width_of(tail) >= width:  # one cell between
                 break
             self._spots.append((width_of(out), width_of(out) + cells(key + title), action.name))
             out += [(key, "faint" if why else "key"), (title, "faint" if why else "headdim")]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -13,6 +14,9 @@ from dts_tui.draw import Line, box, fit, spread, wrap
 from dts_tui.widgets.drawn import Drawn
 from dts_tui.widgets.entry import Entry
 
+if TYPE_CHECKING:
+    from dts_tui.app import Console
+
 
 class Overlay(Vertical):
     """Lies over the screen until it is answered; `esc` leaves it without an answer."""
@@ -21,6 +25,10 @@ class Overlay(Vertical):
     Overlay { layer: overlay; height: auto; background: $surface; }
     Overlay Input { border: none; height: 1; padding: 0 1; background: $surface; }
     """
+
+    def on_mount(self) -> None:
+        """It stands: Textual calls this after the same of what is made from it."""
+        self.console.opened(self)
 
     def centre(self, width: int, height: int) -> None:
         """Take this room in the middle of the screen."""
@@ -33,11 +41,12 @@ class Overlay(Vertical):
 
     def close(self) -> None:
         """Take it away."""
-        from dts_tui.app import Console
+        self.console.close_overlay()
 
-        app = self.app
-        assert isinstance(app, Console)
-        app.close_overlay()
+    @property
+    def console(self) -> "Console":
+        """The app, by its own type."""
+        return cast("Console", self.app)
 
 
 class _Face(Drawn):
@@ -76,6 +85,7 @@ class Confirm(Overlay):
         self._question, self._names, self._yes, self._then = question, list(names), yes, then
         self._typed = typed
         self._on_yes = False
+        self._wrong = False
         self.face = _Face(self._draw)
 
     def compose(self) -> ComposeResult:
@@ -92,7 +102,7 @@ class Confirm(Overlay):
         height = asked + shown + 6
         self.face.styles.height = height
         self.centre(width, height + bool(self._typed))
-        (self.query_one(Input) if self._typed else self.face).focus()
+        self.screen.set_focus(self.query_one(Input) if self._typed else self.face)
 
     def _draw(self, width: int, height: int) -> list[Line]:
         body: list[Line] = [[]]
@@ -102,7 +112,8 @@ class Confirm(Overlay):
             body.append([(f"  and {len(self._names) - 8} more", "dim")])
         body.append([])
         if self._typed:
-            body.append([("enter does it, esc leaves it", "dim")])
+            said = f"that is not {self._typed}: nothing was done"
+            body.append([(said, "bad") if self._wrong else ("enter does it, esc leaves it", "dim")])
         else:
             on, off = ("tabon", "tab") if self._on_yes else ("tab", "tabon")
             body.append(
@@ -138,11 +149,20 @@ class Confirm(Overlay):
             event.stop()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Only the exact name counts."""
+        """Only the exact name counts; another one is said to be wrong."""
         event.stop()
         if event.value == self._typed:
             self.close()
             self._then()
+            return
+        self._wrong = True
+        self.face.redraw()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Typing goes on."""
+        event.stop()
+        self._wrong = False
+        self.face.redraw()
 
 
 @dataclass(frozen=True)
@@ -155,6 +175,15 @@ class Choice:
     key: str = ""
     why_not: str = ""
     """Why it cannot be chosen now; it is shown dim."""
+
+
+_DETAIL_LINES = 3
+"""Lines of a picker below its list, for what does not fit into the line under the cursor: one empty, two of text."""
+
+
+def _detail(choice: Choice, width: int) -> list[Line]:
+    text = ". ".join(filter(None, (choice.why_not, choice.detail)))
+    return [[], *([(line, "dim")] for line in wrap(text, width)[: _DETAIL_LINES - 1])]
 
 
 class Picker(Overlay):
@@ -189,10 +218,10 @@ class Picker(Overlay):
     def on_mount(self) -> None:
         """Nearly as large as the screen."""
         size = self.screen.size
-        height = min(max(size.height - 6, 6), len(self._choices()) + 2, 34)
+        height = min(max(size.height - 6, 6), len(self._choices()) + 2 + _DETAIL_LINES, 34)
         self.face.styles.height = height
         self.centre(min(size.width - 4, 100), height + 1)
-        self.query_one(Input).focus()
+        self.screen.set_focus(self.query_one(Input))
 
     def found(self) -> list[Choice]:
         """What fits what was typed: every word somewhere, beginnings first."""
@@ -214,7 +243,7 @@ class Picker(Overlay):
 
     def _draw(self, width: int, height: int) -> list[Line]:
         hits = self.found()
-        room = height - 2
+        room = max(height - 2 - _DETAIL_LINES, 1)
         self._at = max(min(self._at, len(hits) - 1), 0)
         self._top = max(min(self._top, self._at), self._at - room + 1)
         keys = max((cells(choice.key) for choice in hits), default=0)
@@ -232,6 +261,8 @@ class Picker(Overlay):
             )
         if not hits:
             body.append([("nothing fits", "dim")])
+        body += [[]] * (room - len(body))
+        body += _detail(hits[self._at], width - 4) if hits else []
         return box(
             body, [(self._title, "title")], [(f"{len(hits)}", "dim")], width, height, "focus"
         )
@@ -278,11 +309,26 @@ class Picker(Overlay):
 
 
 class Reader(Overlay):
-    """A text over the screen, scrolled with the usual keys."""
+    """A text over the screen, scrolled with the usual keys.
 
-    def __init__(self, title: str, make: Callable[[int], list[Line]]) -> None:
+    Args:
+        title: In the frame.
+        make: Its lines, for a width.
+        live: Whether it is made anew every second.
+        least: Lines that it has room for, however few there are at first.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        make: Callable[[int], list[Line]],
+        *,
+        live: bool = False,
+        least: int = 0,
+    ) -> None:
         super().__init__()
-        self._title, self._make = title, make
+        self._least = least
+        self._title, self._make, self._live = title, make, live
         self._top = self._count = 0
         self.face = _Face(self._draw)
 
@@ -294,10 +340,12 @@ class Reader(Overlay):
         """Nearly as large as the screen."""
         size = self.screen.size
         width = min(size.width - 4, 120)
-        height = min(len(self._make(width - 4)) + 2, size.height - 4)
+        height = min(max(len(self._make(width - 4)), self._least) + 2, size.height - 4)
         self.face.styles.height = height
         self.centre(width, height)
-        self.face.focus()
+        self.screen.set_focus(self.face)
+        if self._live:
+            self.set_interval(1.0, self.face.redraw)
 
     def _draw(self, width: int, height: int) -> list[Line]:
         lines = self._make(width - 4)

@@ -106,12 +106,17 @@ class Prompt(Vertical):
         self._fold(False)
         self.input.value = text
         self.input.cursor_position = len(text)
-        self.input.focus()
+        self.screen.set_focus(self.input)
         self._hint(text)
 
     def close(self) -> None:
         """Fold the line away."""
         self._fold(True)
+
+    def complete_again(self) -> None:
+        """More is known by now of what the line may become."""
+        if self.display:
+            self._hint(self.input.value)
 
     def _fold(self, away: bool) -> None:
         self.display = not away

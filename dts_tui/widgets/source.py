@@ -57,7 +57,7 @@ def indentation(before: str) -> str:
 
 
 class Code(TextArea):
-    """A Python text with line numbers; esc is left to the console."""
+    """A text with line numbers, Python unless another language is named; esc is left to the console."""
 
     DEFAULT_CSS = """
     Code {
@@ -70,10 +70,18 @@ class Code(TextArea):
     }
     """
 
-    def __init__(self, text: str, colours: Colours, theme: str, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        text: str,
+        colours: Colours,
+        theme: str,
+        *,
+        read_only: bool,
+        language: str | None = "python",
+    ) -> None:
         super().__init__(
             "",
-            language="python",
+            language=language,
             soft_wrap=False,
             tab_behavior="indent",
             read_only=read_only,
@@ -87,9 +95,13 @@ class Code(TextArea):
         self.load_text(text)
 
     def on_key(self, event: events.Key) -> None:
-        """A new line begins where the one before does; esc is the console's, it would move the focus here."""
+        """A new line begins where the one before does; ctrl+home and ctrl+end go to the ends; esc is the console's."""
         if event.key == "escape":
             event.prevent_default()
+        elif event.key in ("ctrl+home", "ctrl+end"):
+            event.stop()
+            event.prevent_default()
+            self.move_cursor((0, 0) if event.key == "ctrl+home" else self.document.end)
         elif event.key == "enter" and not self.read_only:
             event.stop()
             event.prevent_default()

@@ -26,6 +26,7 @@ class Column(Generic[T]):
         grow: Its share of the room that is left; 0: none.
         keep: Columns with the lowest number go first where there is no room; 9 stays.
         sort: What the column sorts by; None: it does not.
+        field: The server's name for what it shows, where the server sorts.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Column(Generic[T]):
     align: Align = "left"
     keep: int = 5
     sort: Callable[[T], object] | None = None
+    field: str = ""
 
 
 class Table(Drawn, Generic[T]):
@@ -46,6 +48,7 @@ class Table(Drawn, Generic[T]):
         columns: From left to right.
         title: Spans for the left and right of the title line; asked at every drawing.
         empty: What to say when there is nothing, a line at a time.
+        order: The field by which the server has sorted, and whether downwards; asked at every drawing.
     """
 
     can_focus = True
@@ -63,6 +66,7 @@ class Table(Drawn, Generic[T]):
         title: Callable[[], tuple[Line, Line]] | None = None,
         empty: Callable[[], list[str]] = lambda: ["nothing here"],
         *,
+        order: Callable[[], tuple[str, bool]] = lambda: ("", False),
         id: str | None = None,  # noqa: A002
     ) -> None:
         super().__init__(id=id)
@@ -70,6 +74,7 @@ class Table(Drawn, Generic[T]):
         self.columns = columns
         self.title = title
         self.empty = empty
+        self.order = order
         self.sorted_by = -1
         self.reversed = False
         self._top = 0
@@ -199,7 +204,7 @@ class Table(Drawn, Generic[T]):
         out: Line = [("  ", "column")]
         for index, (column, width) in enumerate(zip(self.columns, widths, strict=True)):
             if width:
-                arrow = ("▼" if self.reversed else "▲") if index == self.sorted_by else ""
+                arrow = self._arrow(index)
                 out.append(
                     (
                         pad(cut(column.title, width - len(arrow)) + arrow, width, column.align),
@@ -208,6 +213,12 @@ class Table(Drawn, Generic[T]):
                 )
                 out.append(("  ", "column"))
         return out
+
+    def _arrow(self, index: int) -> str:
+        field, down = self.order()
+        if index == self.sorted_by:
+            return "▼" if self.reversed else "▲"
+        return ("▼" if down else "▲") if field and field == self.columns[index].field else ""
 
     def _row(self, key: str, widths: list[int], width: int) -> Line:
         item = self.rows.items[key]

@@ -100,6 +100,39 @@ def test_functions_are_added_pushed_and_shown(shell: Shell) -> None:
     result = shell.json("submit", "sample/greet", "--arg", '"Ann"', "--wait")["result"]
     assert result == "good day Ann "
     assert "sample/greet" in shell("functions", "list").stdout
+    block = "# /// script\n# requires-python = '>=3.11'\n# dependencies = ['Rich']\n# ///\n"
+    source.write_text(block + source.read_text())
+    shell("functions", "push", "sample/greet", str(source))
+    assert "Python >=3.11\npackages: rich\n" in shell("functions", "show", "sample/greet").stdout
+
+
+def test_versions_are_listed_compared_and_taken_back(shell: Shell) -> None:
+    """Each with its author, note and signer; a former one is the default again, and no version is lost."""
+    source = shell.folder / "area.py"
+    for text, note in (("a * b", "first"), ("a + b", "oops")):
+        source.write_text(f"def main(a: int, b: int):\n    return {text}\n")
+        shell("functions", "push", "sample/area", str(source), "--note", note)
+    listed = shell.json("functions", "versions", "sample/area")
+    assert isinstance(listed["versions"], list)
+    first, second = (str(each["hash"]) for each in listed["versions"])
+    assert listed["default"] == second
+    table = shell("functions", "versions", "sample/area").stdout.splitlines()
+    assert [line.split()[0] for line in table[1:]] == ["*", first[:12]]
+    assert "oops" in table[1]
+    key = shell.json("admin", "signing", "show")["key"]
+    assert all(each["signed_by"] == key for each in listed["versions"])
+    told = shell("functions", "diff", "sample/area", first[:8]).stdout
+    assert "-    return a * b\n+    return a + b\n" in told
+    assert "no difference" in shell("functions", "diff", "sample/area", first, first).stdout
+    dry = shell("functions", "rollback", "sample/area", first[:8], "--dry-run").stdout
+    assert f"version {first[:12]} would be the default one, in place of {second[:12]}" in dry
+    assert shell.json("functions", "versions", "sample/area")["default"] == second
+    assert "is the default one" in shell("functions", "rollback", "sample/area", first[:8]).stdout
+    after = shell.json("functions", "versions", "sample/area")
+    assert (after["default"], after["versions"]) == (first, listed["versions"])
+    job = shell.json("submit", "sample/area", "--arg", "3", "--arg", "4", "--wait")
+    assert job["result"] == 12
+    shell("functions", "rollback", "sample/area", "nothing", status=1)
 
 
 def test_status_shows_this_host(shell: Shell) -> None:

@@ -20,7 +20,7 @@ from dts_core.clients.endpoint import local_endpoint
 from dts_core.errors import DtsError
 from dts_core.states import FINAL
 from dts_core.views import JobView
-from tests.support.processes import Running, Up, eventually, up
+from tests.support.processes import Running, Up, eventually, freeze, up
 
 MARK = """
     with open(marks, "a") as file:
@@ -95,7 +95,7 @@ def _assert_whole(data: Path) -> None:
 
 @contextlib.contextmanager
 def _frozen(process: psutil.Process, seconds: float) -> Iterator[None]:
-    process.send_signal(signal.SIGSTOP)
+    freeze(process.pid)
     try:
         time.sleep(seconds)
         yield
@@ -103,6 +103,7 @@ def _frozen(process: psutil.Process, seconds: float) -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_a_frozen_owner_charges_nobody_when_it_wakes(tmp_path: Path) -> None:
     """SIGSTOP of the owner past leases and silence: its worker comes back once, its jobs count."""
     with up(tmp_path) as stack, stack.client() as client:
@@ -118,6 +119,8 @@ def test_a_frozen_owner_charges_nobody_when_it_wakes(tmp_path: Path) -> None:
     _assert_whole(stack.data)
 
 
+@pytest.mark.alone
+@pytest.mark.slow
 def test_a_worker_that_was_frozen_is_up_again_at_once(tmp_path: Path) -> None:
     """Its host is up within a beat after its link is back, not after a while of silence more."""
     with (
@@ -227,6 +230,7 @@ def _fill(disk: Path) -> Path:
     return ballast
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_and_goes_on(tmp_path: Path, small_disk: Path) -> None:
     """503 with advice while the disk is full; all or nothing of a submission is kept; with room again it goes on."""
     with up(tmp_path) as stack, stack.client() as client:
@@ -275,6 +279,7 @@ def _submit_until_refused(client: SyncAdminClient, size: int) -> tuple[list[str]
     raise AssertionError("the disk was never full")
 
 
+@pytest.mark.slow
 def test_sigterm_under_load_charges_nobody(tmp_path: Path) -> None:
     """`dts up` ends with 0 in time; every accepted job ends after the next start, uncharged."""
     accepted: list[str] = []

@@ -1,5 +1,7 @@
 """`dts server` and `dts-worker` as separate processes, from the files that ship."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,13 @@ from dts_core.resources import etc_folder
 from tests.support.processes import START_SECONDS, Running, eventually
 
 ECHO = "def main(value):\n    return value\n"
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A short path: the socket's may have 103 bytes, and most of them go into `.local/share`."""
+    with tempfile.TemporaryDirectory(prefix="dts-") as folder:
+        yield Path(folder)
 
 
 def start(folder: Path, *, dev: bool) -> tuple[Running, Running]:
@@ -44,17 +53,17 @@ def connected(data: Path, server: Running) -> SyncAdminClient:
 
 
 @pytest.mark.parametrize("dev", [False, True], ids=["plain", "dev"])
-def test_server_and_worker_run_a_job(tmp_path: Path, dev: bool) -> None:
+def test_server_and_worker_run_a_job(home: Path, dev: bool) -> None:
     """They meet by the files of etc/ alone; with -d the job lands in the development store only."""
-    server, worker = start(tmp_path, dev=dev)
+    server, worker = start(home, dev=dev)
     try:
-        with connected(data_folder(tmp_path, dev=dev), server) as client:
+        with connected(data_folder(home, dev=dev), server) as client:
             client.namespaces.add("test")
             client.functions.add("test/echo", ECHO)
             job = client.submit("test/echo", args=["here"], wait=60)
             assert (job.state, job.result) == ("done", "here")
-        assert not data_folder(tmp_path, dev=not dev).exists()
-        story = (data_folder(tmp_path, dev=dev) / "logs" / "server.log").read_text()
+        assert not data_folder(home, dev=not dev).exists()
+        story = (data_folder(home, dev=dev) / "logs" / "server.log").read_text()
         assert ("[store-dev]" in story) == dev
         assert worker.stop() == 0
         assert server.stop() == 0
@@ -63,17 +72,17 @@ def test_server_and_worker_run_a_job(tmp_path: Path, dev: bool) -> None:
         server.end()
 
 
-def test_worker_waits_for_its_server(tmp_path: Path) -> None:
+def test_worker_waits_for_its_server(home: Path) -> None:
     """Started first, or left alone for a while, a worker links up by itself and goes on."""
-    server, worker = start(tmp_path, dev=False)
+    server, worker = start(home, dev=False)
     try:
-        with connected(data_folder(tmp_path, dev=False), server) as client:
+        with connected(data_folder(home, dev=False), server) as client:
             client.namespaces.add("test")
             client.functions.add("test/echo", ECHO)
         assert server.stop() == 0
-        server, other = start(tmp_path, dev=False)
+        server, other = start(home, dev=False)
         other.end()
-        with connected(data_folder(tmp_path, dev=False), server) as client:
+        with connected(data_folder(home, dev=False), server) as client:
             assert client.submit("test/echo", args=[2], wait=60).result == 2
         assert worker.process.poll() is None
     finally:

@@ -484,9 +484,7 @@ def test_the_screen_stays_the_consoles(seen: dict[str, Seen]) -> None:
     screen = emulated(out[: end if end > 0 else None])
     assert "owned" not in screen.title + screen.icon_name
     assert "dts" in screen.display[0]
-    assert any(
-        f" {state}" in screen.display[0] for state in ("live", "stale")
-    )  # with the machine's speed
+    assert "live" in screen.display[0]
 
 
 def test_commands_write_nothing_but_text(seen: dict[str, Seen]) -> None:

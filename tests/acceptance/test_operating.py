@@ -33,6 +33,7 @@ def items(shell: Shell, *arguments: str) -> dict[str, dict[str, Any]]:
     return {str(each["name"]): each for each in found}
 
 
+@pytest.mark.slow
 def test_pauses_and_drains_last_and_dead_letters_are_dealt_with(tmp_path: Path) -> None:
     """A paused queue and a drained host stay so over a restart; exit codes and --json are those of all commands."""
     with up(tmp_path) as stack:

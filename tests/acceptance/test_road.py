@@ -15,7 +15,7 @@ import pytest
 from dts_core.clients import SyncAdminClient, submission
 from dts_core.clients.endpoint import local_endpoint
 from dts_core.errors import ApiError
-from tests.support.processes import Up, environment, eventually, up
+from tests.support.processes import Up, environment, eventually, freeze, up
 
 ROOT = Path(__file__).parents[2]
 SLEEPER = """
@@ -63,6 +63,39 @@ def test_wordcount_from_the_command_line_equals_wc(tmp_path: Path) -> None:
         assert json.loads(told.stdout)["result"]["words"] == int(expected.stdout.split()[0])
 
 
+def test_a_version_is_deployed_tried_and_promoted(tmp_path: Path) -> None:
+    """On one machine by commands: the worker has it ahead, a share of all runs it, and then it is the default one."""
+    with up(tmp_path) as stack, stack.client() as client:
+        function = _add(client, "tried", "def main():\n    return 'default'\n")
+        source = tmp_path / "tried.py"
+        source.write_text("def main():\n    return 'canary'\n")
+
+        def dts(*arguments: str) -> str:
+            command = [sys.executable, "-m", "dts_core.cli", "admin", "functions", *arguments]
+            done = subprocess.run(
+                [*command, "--data", str(stack.data)],
+                capture_output=True, text=True, timeout=120, env=environment(tmp_path), check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        eventually(lambda: client.hosts().items, what="the worker")
+        assert "is ready on 1 of 1 hosts" in dts("deploy", function)
+        assert "is tried" in dts("canary", "push", function, str(source), "--share", "1")
+        assert client.submit(function, wait=60).result == "canary"
+        assert "withdrawn" in dts("canary", "withdraw", function)
+        assert client.submit(function, wait=60).result == "default"
+        version = client.functions.get(function).versions[-1].hash
+        dts("canary", "set", function, version[:8], "--share", "1")
+        assert "is the default one" in dts("canary", "promote", function)
+        assert client.submit(function, wait=60).result == "canary"
+        shown = dts("canary", "show", function)
+        assert [line.split()[:3] for line in shown.splitlines()[1:3]] == [
+            [version[:12], "default", "2"],
+            [client.functions.get(function).versions[0].hash[:12], "1", "0"],
+        ]
+
+
 def test_edited_source_is_used_without_a_restart(tmp_path: Path) -> None:
     """The next job after a save runs the new version; one that does not parse is refused, the old stays."""
     with up(tmp_path) as stack, stack.client() as client:
@@ -107,6 +140,7 @@ def _submit_until_killed(stack: Up, accepted: list[str], stop: threading.Event) 
             accepted.extend(answer.ids)
 
 
+@pytest.mark.slow
 def test_kill_of_the_owner_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Every job answered 201 before a kill -9 of `dts up` ends after the next start, once; no process is left over."""
     accepted: list[str] = []
@@ -154,6 +188,7 @@ def test_kill_of_the_owner_under_load_loses_and_doubles_nothing(tmp_path: Path) 
     assert [job for job in accepted if rows.get(job) != "done"] == []
 
 
+@pytest.mark.slow
 def test_late_result_of_a_frozen_worker_is_refused(tmp_path: Path) -> None:
     """SIGSTOP past the lease, another run, SIGCONT: the late result changes nothing and is counted."""
     marks = tmp_path / "marks"
@@ -170,7 +205,7 @@ def test_late_result_of_a_frozen_worker_is_refused(tmp_path: Path) -> None:
             for each in stack.descendants()
             if "dts_worker" in " ".join(each.cmdline()) and str(each.pid) in running.worker
         )
-        frozen.send_signal(signal.SIGSTOP)
+        freeze(frozen.pid)
         try:
             eventually(lambda: _starts(marks) == 2, what="the second start")
         finally:

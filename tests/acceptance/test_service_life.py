@@ -8,13 +8,15 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dts_core.clients import SyncAdminClient
 from dts_core.resources import etc_folder
 from tests.support.distributed import DAEMONS, distributed
 from tests.support.mongodb import MongoAddress
-from tests.support.processes import START_SECONDS, Running, eventually
+from tests.support.ports import free_ports
+from tests.support.processes import START_SECONDS, Running, eventually, freeze
 from tests.support.rabbitmq import RabbitNode
 
 NOBODY = "amqp://guest:guest@127.0.0.1:1/v"
@@ -99,7 +101,7 @@ def test_server_and_worker_tell_their_life(tmp_path: Path, managers: list[Manage
             each.pings(2)
         assert managers[0].hears("STATUS=store up, broker up")
         assert managers[1].hears("STATUS=broker up")
-        server.process.send_signal(signal.SIGSTOP)
+        freeze(server.process.pid)
         try:  # known to be away, or in doubt, but not up
             eventually(
                 lambda: [each for each in managers[1].heard() if "away" in each or "doubt" in each],
@@ -120,14 +122,21 @@ def test_server_and_worker_tell_their_life(tmp_path: Path, managers: list[Manage
 
 def test_nobody_there_is_waited_for(tmp_path: Path, managers: list[Manager]) -> None:
     """Server, daemons and worker say in words what they wait for, are not ready, and stop cleanly on SIGTERM."""
+    [port] = free_ports(1)
     with distributed(tmp_path, NOBODY, NO_STORE, env={"DTS_STORE_DEADLINE_SECONDS": "0.5"}) as all_:
         started = [
-            all_.server(**managers[0].env),
+            all_.server(DTS_SERVER_PORT=str(port), **managers[0].env),
             all_.daemon(DAEMONS, **managers[1].env),
             all_.worker("host1", **managers[2].env),
         ]
         for manager, what in zip(managers, ("store", "store", "broker"), strict=True):
             manager.hears(f"STATUS=waiting for the {what}: ")
+        told = {
+            path: httpx.get(f"http://127.0.0.1:{port}{path}", timeout=START_SECONDS)
+            for path in ("/health/live", "/health/ready", "/status")
+        }
+        assert [each.status_code for each in told.values()] == [200, 503, 503]
+        assert "waiting for the store: " in told["/status"].json()["detail"]
         for each, what in zip(started, ("store", "store", "broker"), strict=True):
             assert each.stop() == 0, each.said()
             assert f"waiting for the {what}" in each.said()

@@ -159,6 +159,22 @@ def test_taken_default_port_gives_way(tmp_path: Path) -> None:
         assert process.returncode == 0
 
 
+def test_a_signing_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    """One line with the file, its mode and what to do; nothing has started then."""
+    data = tmp_path / "data"
+    with up(tmp_path) as stack, stack.client() as client:
+        version = client.functions.get("sample/echo").current
+        assert version.signed_by == client.functions.signing().key
+        assert client.submit("sample/echo", args=["signed"], wait=60).state == "done"
+        assert "verified, by the keys" in (data / "logs" / "worker-1.log").read_text()
+    key = data / "signing.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    key.chmod(0o644)
+    said = refusal(tmp_path, "--data", str(data), "--port", "0")
+    assert f"{key}: signing.key_file: others may read it: its mode is 644." in said
+    assert f"chmod 600 {key}" in said
+
+
 def test_folder_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     """Data of a newer schema is left untouched, with advice."""
     data = tmp_path / "data"

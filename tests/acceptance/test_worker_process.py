@@ -14,7 +14,7 @@ import pytest
 
 from dts_core.states import JobEvent
 from dts_core.testing import wait_until
-from tests.support.processes import environment
+from tests.support.processes import STOP_SECONDS, environment, eventually, freeze
 from tests.support.taking import until_stands
 from tests.support.worker_process import a_process
 from tests.support.worker_road import Road
@@ -207,7 +207,7 @@ async def test_a_frozen_worker_is_refused_when_it_comes_back(road: Road) -> None
     async with a_process(road) as worker:
         job = await road.submit(SYNC, 0.5)
         await pid_of(road, job)
-        worker.process.send_signal(signal.SIGSTOP)
+        freeze(worker.process.pid)
         await wait_until(lambda: (job, 1) in road.desk.lost)
         road.desk.held_against(job, 3600.0)
         worker.process.send_signal(signal.SIGCONT)
@@ -264,6 +264,39 @@ def test_wrong_use_is_one_line(
     lines = [line for line in done.stderr.splitlines() if line.startswith("dts")]
     assert len(lines) == 1
     assert said in lines[0]
+
+
+def test_without_a_link_it_waits_for_one(tmp_path: Path) -> None:
+    """Owner and workers start in any order: it tries again, says why on stderr, and SIGTERM ends it with status 0."""
+    said = tmp_path / "stderr"
+    url = f"link+unix://{tmp_path / 'nowhere' / 'link.sock'}"
+    with said.open("wb") as stderr:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "dts_worker.cli",
+                "--url",
+                url,
+                "--data",
+                str(tmp_path / "data"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment(tmp_path),
+        )
+    try:
+        away = "the link is away reason=FileNotFoundError"
+        eventually(lambda: said.read_text().count(away) >= 3, what="it tries again and says why")
+        assert process.poll() is None
+        process.terminate()
+        printed, _ = process.communicate(timeout=STOP_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, printed) == (0, b""), said.read_text()
+    assert "Traceback" not in said.read_text()
 
 
 def test_help_loads_little(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ DRIVERS: dict[str, tuple[str, ...]] = {
     "aiosmtplib": ("dts_core.builtin",),
     "apsw": ("dts_core.sqlite", "dts_core.stores.embedded", "dts_core.brokers.embedded"),
     "asyncssh": ("dts_core.ssh",),
+    "cryptography": ("dts_core.signing", "dts_core.vault"),
     "bson": ("dts_core.stores.mongodb.driver",),
     "httpx": ("dts_core.clients",),
     "litestar": ("dts_core.api",),
@@ -33,6 +34,7 @@ CONSOLE_MAY_USE = tuple(
         "clock",
         "config",
         "errors",
+        "hostsets",
         "model",
         "names",
         "plain",
@@ -105,10 +107,24 @@ def test_runner_needs_nothing_but_python() -> None:
     assert strays == []
 
 
+def test_set_up_needs_nothing_but_python() -> None:
+    """So is what sets a host up; the supervisor lies there as a file alone, and knows no module of ours."""
+    far = "dts_core.ssh.setup.far"
+    found = list(imports("dts_core/ssh/setup/far"))
+    strays = [
+        str(each)
+        for each in found
+        if each.target.split(".")[0] not in sys.stdlib_module_names | {"dts_core"}
+        or (within(each.target, "dts_core") and not within(each.target, far))
+        or (each.module == f"{far}.supervisor" and within(each.target, "dts_core"))
+    ]
+    assert strays == []
+
+
 def test_runner_is_readable_by_python_39() -> None:
     """A far host may have an older Python than the control side."""
-    sources = list(files("dts_core/runner"))
-    assert "child.py" in {file.name for file in sources}
+    sources = list(files("dts_core/runner", "dts_core/ssh/setup/far"))
+    assert {"child.py", "serve.py"} <= {file.name for file in sources}
     for file in sources:
         ast.parse(file.read_text("utf-8"), str(file), feature_version=(3, 9))
     with pytest.raises(SyntaxError):  # the check does refuse what is newer
@@ -116,27 +132,58 @@ def test_runner_is_readable_by_python_39() -> None:
 
 
 def test_host_keys_are_never_switched_off() -> None:
-    """`known_hosts=None` accepts any host; no call may say it."""
-    strays = [
-        f"{module_name(file)}:{node.lineno}"
-        for file in files()
+    """`known_hosts=None` accepts any host: the word stands at one place, with a value that has us asked each time."""
+    found = {
+        f"{module_name(file)}: {ast.unparse(value)}"
+        for file in files(*PACKAGES, "tests", "benchmarks", "tools", "etc")
+        if "known_hosts" in file.read_text("utf-8")
         for node in ast.walk(tree(file))
-        if isinstance(node, ast.Call)
-        for keyword in node.keywords
-        if keyword.arg == "known_hosts"
-        and isinstance(keyword.value, ast.Constant)
-        and keyword.value.value is None
-    ]
-    assert strays == []
+        for value in _known_hosts(node)
+    }
+    assert found == {"dts_core.ssh.connect: _NO_KEYS"}
+
+
+def _known_hosts(node: ast.AST) -> list[ast.expr]:
+    """What a piece of code gives to `known_hosts`, whichever way it is written."""
+    if isinstance(node, ast.keyword) and node.arg == "known_hosts":
+        return [node.value]
+    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names = {getattr(each, "attr", getattr(each, "id", "")) for each in targets}
+        return [node.value] if "known_hosts" in names else []
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return [value for key, value in pairs if getattr(key, "value", "") == "known_hosts"]
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr":
+        return [node for each in node.args if getattr(each, "value", "") == "known_hosts"]
+    return []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "connect(host, known_hosts=None)",
+        "options.known_hosts = None",
+        "known_hosts: object = None",
+        "options = {'known_hosts': None}",
+        "setattr(options, 'known_hosts', None)",
+    ],
+)
+def test_switching_host_keys_off_is_noticed(code: str) -> None:
+    """The check above sees it in whatever form."""
+    assert [value for node in ast.walk(ast.parse(code)) for value in _known_hosts(node)]
 
 
 def test_unpacking_is_always_bounded() -> None:
-    """`zlib.decompress` has no limit: 1 MiB may become 1 GiB. Only the codec unpacks."""
+    """`zlib.decompress` has no limit: 1 MiB may become 1 GiB. Only the codec unpacks.
+
+    What is sent to far hosts is packed too; whoever does that unpacks nothing here.
+    """
     strays = [
         str(found)
         for found in imports()
         if within(found.target, "zlib", "gzip", "bz2", "lzma")
-        and not within(found.module, "dts_core.codec")
+        and not within(found.module, "dts_core.codec", "dts_core.ssh.bootstrap")
     ]
     calls = [
         f"{module_name(file)}:{node.lineno}"

@@ -53,6 +53,22 @@ def test_worker_is_light() -> None:
     assert loaded_by(code) & ((DRIVERS | {"textual", "dts_tui"}) - {"apsw"}) == set()
 
 
+def test_worker_checks_signatures_lightly() -> None:
+    """Without what signs, and without what reads requirements: both would be megabytes in every worker."""
+    code = f"""
+{import_all("dts_worker")}
+from dts_core.sealed import Opener, OpeningKey
+from dts_core.sealed.files import read_opening_keys
+from dts_core.hosting.opening import opener_of
+from dts_core.signing import PublicKey
+assert Opener([OpeningKey.new()]).ids
+assert not PublicKey(bytes(32)).is_by(bytes(64), b"said")
+"""
+    loaded = loaded_by(code)
+    assert "nacl" in loaded
+    assert loaded & {"cryptography", "packaging"} == set()
+
+
 def test_worker_command_is_light() -> None:
     """Nor does its command, before it knows which broker it will use."""
     assert loaded_by("import dts_worker.cli") & (DRIVERS | {"textual", "dts_tui"}) == set()
@@ -73,6 +89,12 @@ asyncio.run(make())
     loaded = loaded_by(code)
     assert "aiormq" in loaded
     assert loaded & {"apsw", "litestar", "motor", "pymongo", "uvicorn", "asyncssh"} == set()
+
+
+def test_sessions_load_their_library_late() -> None:
+    """A control side that reaches no host does not carry the SSH library, though it could reach one."""
+    code = "import dts_core.remote, dts_core.builtin, dts_core.daemons.internal"
+    assert "asyncssh" not in loaded_by(code)
 
 
 def test_console_has_no_engine() -> None:

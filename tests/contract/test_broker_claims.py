@@ -75,6 +75,7 @@ async def test_a_returned_delivery_gives_its_claim_back(backend: Backend) -> Non
     assert backend.desk.lost == []
     assert [(d.epoch, d.redelivered) for d in taker.deliveries] == [(1, False), (2, True)]
     assert backend.desk.requests[1].redelivered
+    assert [r.returned for r in backend.desk.requests] == [False, True]
 
 
 async def test_a_closed_consumer_gives_its_claims_back(backend: Backend) -> None:
@@ -110,6 +111,7 @@ async def test_a_lost_link_loses_its_claims(backend: Backend) -> None:
     assert second.ids == ["j01", "j03"]
     assert [(d.epoch, d.redelivered) for d in second.deliveries] == [(2, True)] * 2
     assert all(request.redelivered for request in backend.desk.requests[-2:])
+    assert not any(request.returned for request in backend.desk.requests)
     await until_stands(other, "jobs.default", 0, 2)
 
 

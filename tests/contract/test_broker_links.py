@@ -12,8 +12,9 @@ import pytest
 from dts_core import codec
 from dts_core.brokers import link_server
 from dts_core.brokers.base import Message, Outgoing, QueueKind, QueueSpec
-from dts_core.brokers.embedded import broker, queues
-from dts_core.brokers.link import LinkBroker, stream_of, unix_stream
+from dts_core.brokers.embedded import broker, filling, queues
+from dts_core.brokers.embedded.outlets import Taking
+from dts_core.brokers.link import LinkBroker, unix_stream
 from dts_core.errors import (
     BrokerUnavailable,
     CodecError,
@@ -146,7 +147,7 @@ async def test_a_link_comes_back_by_itself(owner: Owner, links: OverLink) -> Non
     taker = await (await Taker.on(side, "jobs.plain")).has(2)
     links.roads[id(side)].cut()
     await taker.has(4)
-    assert states == [False, True]
+    await wait_until(lambda: states == [False, True])
     assert taker.ids == ["a", "b", "a", "b"]
     assert len({delivery.tag for delivery in taker.deliveries}) == 4
     assert taker.consumption is not None
@@ -214,7 +215,7 @@ async def test_claims_are_adopted_before_their_message_is_read(
 ) -> None:
     """A message far behind in its queue finds its holder when it is read, also when it was acked before."""
     monkeypatch.setattr(queues, "WINDOW", 1)
-    monkeypatch.setattr(broker, "WINDOW", 1)
+    monkeypatch.setattr(filling, "WINDOW", 1)
     names = ["j1", "j2", "j3", "j4"]
     await owner.broker.publish(outgoing("jobs.default", names))
     side = await links.side("a", "w1")
@@ -256,6 +257,36 @@ async def test_an_adopted_delivery_is_lost_like_any_other(owner: Owner, links: O
     await links.cut(side)
     await until_stands(owner.broker, "jobs.default", 1)
     await wait_until(lambda: owner.desk.lost == [("j1", 1)])
+
+
+async def test_a_silent_worker_is_handed_nothing_until_it_is_heard(tmp_path: Path) -> None:
+    """One that is frozen has room and a stream that takes bytes; what it is sent is lost time, and a loss charged."""
+    owner = Owner(tmp_path, role="worker")
+    owner.ping_seconds, owner.lost_seconds = 0.05, 60
+    await start(owner)
+    links = OverLink(owner)
+    try:
+        side = await links.side()  # it pings every three seconds, and is silent in between
+        frozen = await Taker.on(side, "jobs.default")
+        await wait_until(lambda: [each.link.is_silent for each in takings(owner)] == [True])
+        lively = await Taker.on(owner.broker, "jobs.default", acks=True)
+        await owner.broker.publish(outgoing("jobs.default", ["j1", "j2"]))
+        await lively.has(2)
+        await lively.close()
+        assert frozen.ids == []
+        await owner.broker.publish(outgoing("jobs.default", ["j3"]))
+        await until_stands(owner.broker, "jobs.default", 1)
+        assert frozen.consumption is not None
+        frozen.consumption.grant(50)
+        await frozen.has(1)
+    finally:
+        await links.close()
+        await owner.close()
+
+
+def takings(owner: Owner) -> list[Taking]:
+    """The consumers of the queue of jobs."""
+    return owner.broker._dispatcher.outlets["jobs.default"].takings
 
 
 async def test_a_worker_that_comes_back_ends_its_former_link(owner: Owner, links: OverLink) -> None:
@@ -441,7 +472,7 @@ class _Padded(msgspec.Struct):
 
 async def test_a_stream_may_fix_its_host(owner: Owner) -> None:
     """Whoever serves a stream can say which host it is; another hello is refused."""
-    serving: list[asyncio.Task[None]] = []
+    serving: list[asyncio.Task[str]] = []
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving.append(asyncio.ensure_future(owner.server.serve_stream(reader, writer, host="a")))
@@ -494,11 +525,3 @@ def test_long_socket_paths_are_refused(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 120)
     with pytest.raises(ConfigError, match="longer than"):
         link_server._listen(path)
-
-
-def test_urls_name_their_socket() -> None:
-    """link+unix:///PATH, and nothing else."""
-    for url in ("amqp://x", "link+unix:relative", "link+unix://host/x", ""):
-        with pytest.raises(ConfigError):
-            stream_of(url)
-    assert callable(stream_of("link+unix:///tmp/link.sock"))

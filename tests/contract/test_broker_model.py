@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dts_core.brokers.base import QueueSpec
-from dts_core.brokers.embedded import Link, broker, queues
+from dts_core.brokers.embedded import Link, filling, queues
 from tests.contract.broker_backends import Owner
 from tests.support.taking import Taker, outgoing, until_stands
 
@@ -170,7 +170,7 @@ async def play(steps: list[Step], queue: str) -> None:
 @given(steps=STEPS)
 def test_no_message_is_lost_or_doubled(steps: list[Step]) -> None:
     """After any interleaving every message is acked, dead, or delivered once more, in its order."""
-    with mock.patch.object(queues, "WINDOW", 4), mock.patch.object(broker, "WINDOW", 4):
+    with mock.patch.object(queues, "WINDOW", 4), mock.patch.object(filling, "WINDOW", 4):
         asyncio.run(play(steps, "work"))
 
 
@@ -178,5 +178,5 @@ def test_no_message_is_lost_or_doubled(steps: list[Step]) -> None:
 @given(steps=STEPS)
 def test_no_job_is_lost_or_doubled(steps: list[Step]) -> None:
     """The same with claims: none is granted while another stands."""
-    with mock.patch.object(queues, "WINDOW", 4), mock.patch.object(broker, "WINDOW", 4):
+    with mock.patch.object(queues, "WINDOW", 4), mock.patch.object(filling, "WINDOW", 4):
         asyncio.run(play(steps, "jobs.x"))

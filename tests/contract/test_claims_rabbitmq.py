@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dts_core.brokers.base import Delivery
+from dts_core.brokers.base import CONTROL, Delivery
 from dts_core.brokers.claiming import ClaimingBroker
 from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
 from dts_core.model import Job
@@ -16,6 +16,7 @@ from dts_core.settings import RabbitSettings
 from dts_core.states import JobState
 from dts_core.testing import wait_until
 from tests.support.plain_control import QUEUE, Control, finish, report
+from tests.support.porters import counted
 from tests.support.proxy import Proxy
 from tests.support.rabbitmq import RabbitNode
 from tests.support.taking import Taker
@@ -82,21 +83,22 @@ class Site:
         side = RabbitSide(name, proxy, rabbit, ack_after_seconds)
         self._sides.append(side)
         await rabbit.start()
+        await side.broker.subscribe(CONTROL, lambda message: None)
         side.taker = await Taker.on(side.broker, QUEUE, prefetch=prefetch)
         return side
 
-    async def is_empty(self) -> None:
+    async def has_ended_all(self) -> bool:
         """Every message has ended: none waits in any band, and no worker holds one."""
+        stats = [each for each in await self.control.broker.stats() if each.name == QUEUE]
+        held = [each.unacked for side in self._sides for each in side.rabbit._consumptions]
+        return not any(held) and not any(each.ready for each in stats)
 
-        async def is_so() -> bool:
-            stats = [each for each in await self.control.broker.stats() if each.name == QUEUE]
-            held = [each.unacked for side in self._sides for each in side.rabbit._consumptions]
-            return not any(held) and not any(each.ready for each in stats)
-
-        await wait_until(is_so, BACK_SECONDS, what="the queue is empty")
+    async def is_empty(self) -> None:
+        """So it is, and so it stays without the workers."""
+        await wait_until(self.has_ended_all, BACK_SECONDS, what="the queue is empty")
         for side in self._sides:
             await side.broker.close()  # gives back what the broker still thinks that it holds
-        await wait_until(is_so, BACK_SECONDS, what="the queue is empty without its workers")
+        await wait_until(self.has_ended_all, BACK_SECONDS, what="it is empty without its workers")
 
     async def close(self) -> None:
         for side in self._sides:
@@ -135,6 +137,15 @@ async def has(side: RabbitSide, count: int) -> None:
     await wait_until(lambda: len(side.held) >= count, BACK_SECONDS, what=f"{count} deliveries")
 
 
+async def came(count: int, *sides: RabbitSide) -> None:
+    """So many messages came to these in all, those that came again among them."""
+
+    def found() -> int:
+        return sum(side.rabbit._figures.of(QUEUE).delivered for side in sides)
+
+    await wait_until(lambda: found() >= count, BACK_SECONDS, what=f"{count} messages")
+
+
 async def test_each_job_is_claimed_and_runs_once(site: Site) -> None:
     """Two workers share the queue; each delivery carries its claim, and its message is gone in the end."""
     control = site.control
@@ -149,7 +160,7 @@ async def test_each_job_is_claimed_and_runs_once(site: Site) -> None:
             await finish(side, batch)
     assert sorted(seen) == sorted((job.id, 1, 1) for job in jobs)
     await control.is_in(jobs, JobState.DONE)
-    assert (control.porter.results_recorded, control.porter.results_refused) == (100, 0)
+    await counted(control.porter, 100, 0)
     await site.is_empty()
     assert not one.held
     assert not two.held
@@ -197,7 +208,7 @@ async def test_jobs_of_a_worker_that_is_cut_off_run_elsewhere(site: Site) -> Non
     kept = await control.store.get_job(jobs[0].id)
     assert kept is not None
     assert (kept.losses, kept.worker) == (1, "w2")
-    assert control.porter.results_recorded == 5
+    await wait_until(lambda: control.porter.results_recorded == 5, what="each is counted")
 
 
 async def test_a_worker_that_is_back_goes_on(site: Site) -> None:
@@ -209,6 +220,7 @@ async def test_a_worker_that_is_back_goes_on(site: Site) -> None:
     await side.cut()
     await side.mend()
     await wait_until(lambda: len(side.resumed) >= 4, BACK_SECONDS)
+    await came(8, side)
     assert {is_ours for _, _, is_ours in side.resumed} == {True}
     assert taken(side) == ids(jobs)
     await finish(side, list(side.held))
@@ -216,6 +228,38 @@ async def test_a_worker_that_is_back_goes_on(site: Site) -> None:
     await site.is_empty()
     assert taken(side) == ids(jobs)
     assert {(await control.of(job))[1:] for job in jobs} == {(1, 0, "w1")}
+
+
+@pytest.mark.parametrize("how", ["channel", "consumer"])
+async def test_a_channel_that_its_worker_loses_alone_costs_nothing(site: Site, how: str) -> None:
+    """Its messages come to another one while its jobs run on: they end there, and the claims go on unharmed."""
+    control = site.control
+    jobs = await control.submit(4)
+    one = await site.side("w1", 4)
+    await has(one, 4)
+    two = await site.side("w2")
+    before = channel(one)
+    if how == "channel":
+        before.ack(1_000_000)  # RabbitMQ closes a channel that acks what was never delivered
+    else:
+        await before.close()  # as it does where it ends a consumer and takes back what it had
+        one.rabbit._consumptions[0]._lost(before, "cancelled")
+    await is_closed(one, before)
+
+    await came(8, one, two)
+
+    async def is_over() -> bool:
+        return bool(two.held) or await site.has_ended_all()
+
+    await wait_until(is_over, BACK_SECONDS, what="nobody has a message of theirs")
+    assert not two.held
+    assert {await control.of(job) for job in jobs} == {("running", 1, 0, "w1")}
+    await finish(one, list(one.held))
+    await control.is_in(jobs, JobState.DONE)
+    assert {(await control.of(job))[1:] for job in jobs} == {(1, 0, "w1")}
+    await counted(control.porter, 4, 0)
+    assert len(one.held) == 4
+    await site.is_empty()
 
 
 @pytest.mark.serial
@@ -271,7 +315,8 @@ async def test_a_job_longer_than_the_broker_waits_for_an_ack(
 ) -> None:
     """RabbitMQ closes the channel of a delivery that is not acked in time, so an old one is acked on its claim.
 
-    Where that is not done the channel comes back, and with it the message; the job goes on under its claim.
+    Where that is not done the channel comes back and the job goes on under its claim; its message waits in the queue,
+    for its holder has no room for another job, and ends after it.
     """
     async with opened(hasty, tmp_path / "dts.db", kinds={"*": kind}, settle_seconds=0) as site:
         control = site.control
@@ -282,8 +327,7 @@ async def test_a_job_longer_than_the_broker_waits_for_an_ack(
         [late] = await control.submit()
         two = await site.side("w2", 1)
         await has(two, 1)
-        for _ in range(2):
-            await is_closed(two, channel(two))
+        await is_closed(two, channel(two))
         assert channel(one) is whole
         assert (taken(one), taken(two)) == ([early.id], [late.id])
         for side in (one, two):

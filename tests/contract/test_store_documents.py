@@ -133,3 +133,24 @@ async def test_content_is_kept_by_its_hash(store: Store) -> None:
     assert await store.get_blob("h1") == b"source"
     assert await store.get_blob("h2") == b"\x00\xff"
     assert await store.get_blob("h3") is None
+
+
+async def test_a_mark_says_when_a_document_was_last_used(store: Store) -> None:
+    """The latest instant stands, writes leave it, no record tells of it, and it goes with its document."""
+    await create(store, "a")
+    await create(store, "b")
+    later = START + timedelta(minutes=1)
+    await store.mark("users", "a", later)
+    await store.mark("users", "a", START)
+    await store.mark("users", "nobody", later)
+    assert await store.marks("users", ["a", "b", "nobody"]) == {"a": later}
+    assert await store.marks("users", []) == {}
+    change = operation(op_type="update")
+    await store.write_document("users", "a", b"2", change, expected_revision=1, revision=2)
+    assert await store.marks("users", ["a"]) == {"a": later}
+    assert await store.get_document("users", "a") == b"2"
+    assert [doc_id for doc_id, _ in await store.find_documents("users")] == ["a", "b"]
+    assert len(await store.operations(collection="users")) == 3
+    await store.write_document("users", "a", None, operation(op_type="delete"), expected_revision=2)
+    await create(store, "a")
+    assert await store.marks("users", ["a"]) == {}

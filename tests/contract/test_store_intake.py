@@ -214,6 +214,37 @@ async def test_a_claim_may_be_quicker_than_the_record_of_the_publication(
     assert await states(beside, job) == ["running"]
 
 
+async def test_a_batch_of_confirmed_messages_moves_what_is_pending_and_nothing_else(
+    beside: Engine, clock: ManualClock
+) -> None:
+    """Some of it may be running, or cancelled, by then: the others stand queued, each is counted where it stands."""
+    jobs = [make_job(state=JobState.PENDING) for _ in range(20)]
+    quick, gone = jobs[3], jobs[7]
+
+    async def meanwhile() -> None:
+        await beside.store.apply(
+            [
+                move(quick, JobEvent.PUBLISH),
+                move(quick, JobEvent.CLAIM),
+                move(gone, JobEvent.CANCEL),
+            ]
+        )
+
+    beside.broker.on_publish = meanwhile
+    await beside.intake.accept(jobs, [invitation(job) for job in jobs])
+    expected = {quick.id: "running", gone.id: "cancelled"}
+    assert await states(beside, *jobs) == [expected.get(job.id, "queued") for job in jobs]
+    counts = (await beside.store.count_jobs()).states
+    assert {state: number for state, number in counts.items() if number} == {
+        "queued": 18,
+        "running": 1,
+        "cancelled": 1,
+    }
+    changed = [job.changed for job in await beside.store.get_jobs([job.id for job in jobs])]
+    assert len(set(changed)) == len(jobs)
+    assert max(changed) <= await beside.store.position()
+
+
 async def test_a_confirm_settles_the_message_of_its_own_invitation_alone(
     beside: Engine, clock: ManualClock
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from dts_core.clock import Clock
 from dts_core.errors import InvalidInput
-from dts_core.model import Job, JobError
+from dts_core.model import Job, JobError, Sealed, Signature, Trial
 from dts_core.names import new_id
 from dts_core.states import FINAL, JobEvent, JobState
 from dts_core.stores import limits
@@ -24,6 +24,8 @@ FULL = Job(
     is_async=True,
     args=b'[1, "two"]',
     kwargs=b'{"k": null}',
+    envelope=Signature(key="1" * 16, value=b"\x00" * 64),
+    sealed=Sealed(key="0" * 16, places={"args/1": "two"}, box=b"\x00box"),
     queue="host.node7",
     priority=7,
     submitter="ann",
@@ -39,6 +41,8 @@ FULL = Job(
     due_at=START + timedelta(microseconds=1),
     reason="because",
     error=JobError(type="E", message="m", traceback="t"),
+    trial=Trial("e" * 64, False, ["node7", "node8"]),
+    ran="e" * 64,
 )
 
 
@@ -50,6 +54,42 @@ async def test_a_job_comes_back_as_it_went_in(store: Store) -> None:
     assert kept.changed > 0
     given = {name: getattr(FULL, name) for name in Job.__struct_fields__ if name != "changed"}
     assert {name: getattr(kept, name) for name in given} == given
+
+
+async def test_a_job_on_trial_tells_which_version_runs_where_it_runs(store: Store) -> None:
+    """By its host, in lists too; lost and taken by another host, it is another version's."""
+    job = make_job(trial=Trial("e" * 64, True, ["h1"]))
+    await store.insert_jobs([job])
+    versions = []
+    for host in ("h1", "h2"):
+        [outcome] = await store.apply([move(job, JobEvent.CLAIM, host=host)])
+        [listed] = await store.get_jobs([job.id])
+        versions.append(listed.running_version)
+        await store.apply([move(job, JobEvent.LOSE, epoch=outcome.epoch)])
+    assert versions == ["e" * 64, job.version]
+    kept = await store.get_job(job.id)
+    assert kept is not None
+    assert (kept.running_version, kept.trial) == (job.version, job.trial)
+
+
+@pytest.mark.parametrize("event", [JobEvent.FINISH, JobEvent.FAIL, JobEvent.CONFIRM_CANCEL])
+async def test_the_version_that_ran_is_what_the_worker_says(store: Store, event: JobEvent) -> None:
+    """On a host of the trial as elsewhere; who says none, or some other one, ran what the job names."""
+    tried = Trial("e" * 64, True, ["h1"])
+    for host, said, is_tried in (
+        ("h1", tried.version, True),
+        ("h1", "", False),
+        ("h1", "0" * 64, False),
+        ("h2", tried.version, True),
+    ):
+        job = make_job(trial=tried)
+        await store.insert_jobs([job])
+        await store.apply([move(job, JobEvent.CLAIM, host=host)])
+        [ended] = await store.apply([move(job, event, epoch=1, host=host, ran=said)])
+        assert ended.applied
+        [listed] = await store.get_jobs([job.id])
+        assert listed.ran == said
+        assert listed.running_version == (tried.version if is_tried else job.version)
 
 
 async def test_an_id_that_exists_is_left_as_it_is(store: Store) -> None:

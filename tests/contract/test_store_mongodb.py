@@ -187,13 +187,29 @@ async def test_figures_that_a_crash_left_wrong_are_put_right(
     """A difference that two looks agree upon is corrected, for the user and for all; a right figure stays."""
     await store.insert_jobs([make_job(), make_job(submitter="bob")])
     raw["figures"].update_one({"_id": "user:ann"}, {"$inc": {"n.queued": 3}})
+    raw["figures"].update_one({"_id": "namespace:sample"}, {"$inc": {"n.queued": 2}})
     raw["figures"].update_one({"_id": "jobs"}, {"$inc": {"n.running": 1, "n.queued": -1}})
     assert await store.recount() == 0
-    assert await store.recount() == 5
+    assert await store.recount() == 7
     assert await store.recount() == 0
     assert (await store.submitter_record("ann")).counts == {"queued": 1}
     states = (await store.count_jobs()).states
     assert (states["queued"], states["running"]) == (2, 0)
+    assert await store.count_jobs(["sample"]) == await store.count_jobs()
+
+
+async def test_jobs_of_an_older_version_are_counted_by_their_namespaces(
+    store: MongoStore, raw: "Database[dict[str, object]]"
+) -> None:
+    """Before, nothing of them was: without any hint the next look counts them, once."""
+    await store.insert_jobs([make_job(), make_job(submitter="bob")])
+    raw["figures"].delete_many({"_id": {"$regex": "^namespace"}})
+    assert (await store.count_jobs(["sample"])).states["queued"] == 0
+    await store.mend_counts()
+    assert (await store.count_jobs(["sample"])).states["queued"] == 2
+    raw["figures"].delete_one({"_id": "namespace:sample"})
+    await store.mend_counts()
+    assert (await store.count_jobs(["sample"])).states["queued"] == 0
 
 
 async def test_what_is_settled_again_is_counted_once(store: MongoStore) -> None:

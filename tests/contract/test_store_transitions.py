@@ -356,6 +356,39 @@ async def test_finished_jobs_are_tallied_by_minute_and_hour(
     counts = await store.count_jobs()
     assert (counts.done_last_minute, counts.failed_last_minute) == (1, 2)
     assert (counts.done_last_hour, counts.failed_last_hour) == (2, 2)
+    assert await store.count_jobs([jobs[0].function.partition("/")[0], "nobodys"]) == counts
     clock.advance(3700)
     counts = await store.count_jobs()
     assert (counts.done_last_hour, counts.failed_last_hour) == (0, 0)
+
+
+async def test_jobs_are_counted_within_namespaces(store: Store, clock: ManualClock) -> None:
+    """Each of any set of them, whoever submitted: as they come, move, end and are forgotten; none where none are."""
+    names = ("etl", "etl.nightly", "ops")
+    jobs = [
+        job_in(JobState.RUNNING, function=f"{name}/f", submitter=user)
+        for name in names
+        for user in ("ann", "bob")
+    ]
+    await store.insert_jobs(jobs)
+    waiting = make_job(function="ops/f")
+    await store.insert_jobs([waiting])
+    await store.apply(
+        [move(each, JobEvent.FINISH, epoch=1, at=clock.now()) for each in jobs[:3]]
+        + [move(jobs[3], JobEvent.FAIL, epoch=1, at=clock.now())]
+    )
+
+    async def told(*asked: str) -> tuple[dict[str, int], int, int]:
+        counts = await store.count_jobs(asked)
+        states = {state: count for state, count in counts.states.items() if count}
+        return states, counts.done_last_minute, counts.failed_last_hour
+
+    assert await told("etl") == ({"done": 2}, 2, 0)
+    assert await told("etl.nightly") == ({"done": 1, "failed": 1}, 1, 1)
+    assert await told("ops") == ({"running": 2, str(waiting.state): 1}, 0, 0)
+    assert await told("etl", "ops") == ({"done": 2, "running": 2, str(waiting.state): 1}, 2, 0)
+    assert await told() == await told("nobodys") == ({}, 0, 0)
+    assert await store.count_jobs(names) == await store.count_jobs()
+    await store.forget_jobs(clock.advance(60), limit=100)
+    assert (await told("etl"))[0] == (await told("etl.nightly"))[0] == {}
+    assert (await told("ops"))[0] == {"running": 2, str(waiting.state): 1}

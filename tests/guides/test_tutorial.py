@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,10 +104,17 @@ def test_the_howto_works(stack: Up) -> None:
     """A namespace and users are added, a plugin answers, and the copy of the database is whole."""
     told = follow(stack, "howto.md")
     assert any('"hello anna"' in each for each in told)
+    [tried] = [each for each in told if "is tried, for 100% of the jobs" in each]
+    assert '"good day, anna"' in tried
+    assert "is the default one, in place of" in tried
+    assert any("is ready on 1 of 1 hosts" in each for each in told)
     with stack.client() as client:
         assert {"anna", "bob"} <= {each["_id"] for each in client.users.list().items}
         assert client.namespaces.get("etl")["members"] == {"anna": "submitter"}
-    copy = sqlite3.connect(stack.folder / "backup" / "dts.db")
+    [backup] = stack.folder.glob("store-*.backup")
+    with tarfile.open(backup) as packed:
+        packed.extract("store.db", stack.folder, filter="data")
+    copy = sqlite3.connect(stack.folder / "store.db")
     try:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     finally:

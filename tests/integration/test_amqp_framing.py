@@ -16,7 +16,8 @@ from dts_core.brokers.rabbitmq.plane import PlaneDelivery
 from dts_core.errors import BrokerUnavailable, Forbidden, QueueNotFound
 from dts_core.testing import wait_until
 from tests.support.certificates import make_certificate
-from tests.support.rabbitmq import RabbitNode, free_ports, private_node, vhost_of
+from tests.support.ports import free_ports
+from tests.support.rabbitmq import RabbitNode, private_node, vhost_of
 
 pytestmark = pytest.mark.external("rabbitmq")
 
@@ -255,6 +256,7 @@ async def test_who_is_let_in(rabbit: RabbitNode) -> None:
     rabbit.drop(url)
 
 
+@pytest.mark.serial
 @pytest.mark.slow
 async def test_an_alarm_blocks_and_passes_over_tls(tmp_path: Path) -> None:
     """Memory alarm: the plane says it is blocked, nothing is lost, and what waited is confirmed. All of it over TLS."""

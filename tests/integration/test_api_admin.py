@@ -13,6 +13,18 @@ from dts_core.model import Reload
 from dts_core.testing import wait_until
 from tests.support.server import ADD, NOOP, SECRET, Server, serve
 
+OWN = (
+    "deploy",
+    "notify.smtp",
+    "sshrpc",
+    "status",
+    "vhost.init",
+    "vhost.remove",
+    "vhost.rotate",
+    "vhost.scan",
+)
+"""Functions of the control side."""
+
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
@@ -82,6 +94,8 @@ async def test_choosing_a_version_tells_workers(server: Server) -> None:
         ("def main():\n    pass\n\x00", "null"),
         ("#" * ((1 << 20) + 1), "bytes"),
         ("-" * 200_000 + "1", "nested"),
+        ("# /// script\n# dependencies = ['a b']\n# ///\n" + NOOP, "line 2: 'a b' is no"),
+        ("# /// script\n# dependencies = ['a']\n" + NOOP, "line 1: the block has no closing"),
     ],
 )
 async def test_a_source_that_does_not_load_is_refused_and_the_old_one_stays(
@@ -95,6 +109,22 @@ async def test_a_source_that_does_not_load_is_refused_and_the_old_one_stays(
     assert word in answer.json()["detail"]
     shown = (await server.call("GET", "/admin/functions/sample/add")).json()
     assert (shown["default"], shown["revision"], len(shown["versions"])) == (version, 1, 1)
+
+
+async def test_a_version_shows_the_packages_that_it_declares(server: Server) -> None:
+    """Normalised, with the Python that it asks for; a wrong block is told together with other mistakes."""
+    block = "# /// script\n# requires-python = '>= 3.11'\n# dependencies = [{}]\n# ///\n"
+    await server.function("sample/packed", block.format("'Rich', 'attrs >=23'") + NOOP)
+    shown = (await server.call("GET", "/admin/functions/sample/packed")).json()
+    version = shown["versions"][0]
+    assert version["dependencies"] == ["attrs>=23", "rich"]
+    assert version["requires_python"] == ">=3.11"
+    body = {"_id": "nowhere/packed", "source": block.format("'a b'") + NOOP}
+    answer = await server.call("POST", "/admin/functions", json=body)
+    assert answer.status_code == 422
+    errors = answer.json()["fields"]
+    assert set(errors) == {"_id", "source"}
+    assert "line 3: 'a b' is no requirement" in errors["source"]
 
 
 async def test_a_huge_source_holds_up_nobody(
@@ -192,7 +222,10 @@ async def test_the_list_of_functions_shows_ids_or_all_of_what_the_caller_sees(
         await server.function(name)
     path = "/admin/functions"
     ids = (await server.call("GET", path, params={"fields": "_id"})).json()["items"]
-    ours = [{"_id": name} for name in ("closed/a", "dts/status", "sample/a", "sample/b")]
+    ours = [
+        {"_id": name}
+        for name in ("closed/a", *(f"dts/{own}" for own in OWN), "sample/a", "sample/b")
+    ]
     assert ids == ours
     bobs = (await server.call("GET", path, "bob")).json()["items"]
     assert [each["_id"] for each in bobs] == ["sample/a", "sample/b"]
@@ -338,8 +371,8 @@ async def test_membership_counts_from_the_next_request(server: Server) -> None:
     await server.namespace("team", bob="submitter")
     await server.function("team/f")
     job = {"function": "team/f"}
-    assert (await server.call("POST", "/jobs", "ann", json=job)).status_code == 403
+    assert (await server.call("POST", "/jobs", "ann", json=job)).status_code == 404
     members = {"members": {"ann": "submitter"}}
     await server.call("PATCH", "/admin/namespaces/team", json=members)
     assert (await server.call("POST", "/jobs", "ann", json=job)).status_code == 201
-    assert (await server.call("POST", "/jobs", "bob", json=job)).status_code == 403
+    assert (await server.call("POST", "/jobs", "bob", json=job)).status_code == 404

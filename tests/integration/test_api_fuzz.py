@@ -70,7 +70,7 @@ async def ask(server: Server, chance: random.Random, each: Any, job: str) -> Any
     if each.path == "/stream":
         params["topics"] = "nothing"
     options: dict[str, Any] = {}
-    if each.method in ("POST", "PATCH"):
+    if each.method in ("POST", "PATCH", "PUT"):
         options["content"] = msgspec.json.encode(chance.choice(BODIES))
         options["headers"] = {"Content-Type": "application/json"}
     return await server.call(each.method, path, params=params, **options)

@@ -118,6 +118,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(
         ("/jobs?state=finished", "state"),
         ("/jobs?colour=red", "colour"),
         ("/jobs?since=yesterday", "since"),
+        ("/jobs?since=1700000000", "since"),
         ("/jobs?order=best", "order"),
         ("/logs?level=loud", "level"),
         ("/hosts/h/samples?seconds=-1", "seconds"),

@@ -9,9 +9,10 @@ from litestar.handlers import HTTPRouteHandler, get
 
 from dts_core.api.app import create_app, endpoints
 from dts_core.api.endpoint import Permission
+from dts_core.services.users import LOCAL
 from dts_core.settings import ServerSettings
 from dts_core.testing import ManualClock
-from tests.support.server import ADD, ROLES, Server, serve
+from tests.support.server import ADD, ROLES, SECRET, Server, serve
 
 # What each role meets: a number for all that may, else role -> status where it differs by rule of a service.
 # Bodies are valid, so that nothing but the permission decides; `{job}` is a job that the role submitted itself
@@ -21,6 +22,18 @@ ALLOWED: dict[tuple[str, str], Row] = {
     ("POST", "/session"): (401, {"json": {"user": "nobody", "secret": "wrong wrong"}}),
     ("GET", "/session"): (200, {}),
     ("DELETE", "/session"): (204, {}),
+    ("POST", "/session/password"): (204, {"json": {"secret": SECRET, "new_secret": SECRET}}),
+    ("GET", "/session/tokens"): (200, {}),
+    ("POST", "/session/tokens"): (201, {"json": {"name": "ci", "scope": "read", "days": 1}}),
+    ("DELETE", "/session/tokens"): (200, {}),
+    ("DELETE", "/session/tokens/{id}"): (404, {}),
+    ("GET", "/admin/tokens"): (200, {}),
+    ("POST", "/admin/tokens"): (
+        201,
+        {"json": {"user": "ann", "name": "ci", "scope": "read", "days": 1}},
+    ),
+    ("DELETE", "/admin/tokens"): (200, {"params": {"user": "bob"}}),
+    ("DELETE", "/admin/tokens/{id}"): (404, {}),
     ("POST", "/jobs"): (201, {"json": {"function": "sample/noop"}}),
     ("GET", "/jobs"): (200, {}),
     ("GET", "/jobs/counts"): (200, {}),
@@ -33,19 +46,56 @@ ALLOWED: dict[tuple[str, str], Row] = {
     ("POST", "/admin/functions"): (201, {"json": {"_id": "sample/made", "source": ADD}}),
     ("GET", "/admin/functions/{namespace}/{name}"): (200, {}),
     ("GET", "/admin/functions/{namespace}/{name}/source"): (200, {}),
+    ("GET", "/admin/functions/{namespace}/{name}/outcomes"): (200, {}),
+    ("POST", "/admin/functions/{namespace}/{name}/deploy"): (201, {"json": {}}),
     ("PATCH", "/admin/functions/{namespace}/{name}"): (200, {"json": {"note": "n", "revision": 1}}),
+    ("PUT", "/admin/functions/{namespace}/{name}"): (200, {"json": {"source": ADD, "revision": 2}}),
     ("DELETE", "/admin/functions/{namespace}/{name}"): (200, {}),
+    ("GET", "/admin/signing"): (200, {}),
+    ("POST", "/admin/signing/resign"): (422, {}),
+    ("POST", "/admin/mail/test"): (201, {"json": {"group": "night"}}),
     ("GET", "/admin/users"): (200, {}),
     ("POST", "/admin/users"): (201, {"json": {"_id": "made", "secret": "eight letters"}}),
     ("GET", "/admin/users/{id}"): (200, {}),
     ("PATCH", "/admin/users/{id}"): (200, {"json": {"role": "viewer"}}),
+    ("PUT", "/admin/users/{id}"): (200, {"json": {"role": "viewer"}}),
     ("DELETE", "/admin/users/{id}"): (200, {}),
     ("GET", "/admin/namespaces"): (200, {}),
     ("POST", "/admin/namespaces"): (201, {"json": {"_id": "made"}}),
     ("GET", "/admin/namespaces/{id}"): (200, {}),
     ("PATCH", "/admin/namespaces/{id}"): (200, {"json": {"description": "d"}}),
+    ("PUT", "/admin/namespaces/{id}"): (200, {"json": {"members": {"*": "submitter"}}}),
     ("DELETE", "/admin/namespaces/{id}"): (409, {}),
+    ("GET", "/admin/schema"): (200, {}),
+    ("GET", "/admin/vhosts"): (200, {}),
+    ("POST", "/admin/vhosts"): (201, {"json": {"_id": "made", "address": "h1", "user": "root"}}),
+    ("GET", "/admin/vhosts/{id}"): (200, {}),
+    ("PATCH", "/admin/vhosts/{id}"): (200, {"json": {"port": 2222}}),
+    ("PUT", "/admin/vhosts/{id}"): (200, {"json": {"address": "h2", "user": "root"}}),
+    ("DELETE", "/admin/vhosts/{id}"): (200, {}),
+    ("POST", "/admin/vhosts/scan"): (201, {"json": {"hosts": ["web-1"]}}),
+    ("POST", "/admin/vhosts/{id}/trust"): (
+        404,
+        {"json": {"fingerprint": "SHA256:" + "A" * 43, "scan": "nothing"}},
+    ),
+    ("POST", "/admin/vhosts/{id}/forget-key"): (409, {"json": {"reason": "set up anew"}}),
+    ("POST", "/ssh"): (201, {"json": {"hosts": ["web-1"], "argv": ["true"]}}),
+    ("GET", "/ssh/{id}/hosts"): (404, {}),
+    ("GET", "/ssh/{id}/hosts/{name}/output"): (404, {}),
+    ("GET", "/ssh/{id}/groups"): (404, {}),
+    ("POST", "/ssh/{id}/again"): (404, {"json": {"which": "failed"}}),
+    ("POST", "/admin/vhosts/{id}/init"): (201, {"json": {"dry_run": True}}),
+    ("POST", "/admin/vhosts/{id}/remove"): (201, {"json": {}}),
+    ("GET", "/admin/vault"): (200, {}),
+    ("POST", "/admin/vault/rotate"): (200, {"json": {}}),
     ("GET", "/admin/operations"): (200, {}),
+    ("GET", "/admin/operations/{id}"): (404, {}),
+    ("GET", "/admin/operations/difference"): (
+        200,
+        {"params": {"collection": "namespaces", "doc_id": "sample", "from": "0", "to": "1"}},
+    ),
+    ("GET", "/admin/operations/checkpoint"): (200, {}),
+    ("POST", "/admin/operations/verify"): (200, {"json": {}}),
     ("GET", "/hosts"): (200, {}),
     ("GET", "/hosts/{name}"): (404, {}),
     ("GET", "/hosts/{name}/samples"): (200, {}),
@@ -68,14 +118,17 @@ ALLOWED: dict[tuple[str, str], Row] = {
     ("GET", "/schema"): (200, {}),
     **{
         (method, f"/admin/{one}{tail}"): (308, {})
-        for method in ("GET", "POST", "PATCH", "DELETE")
-        for one in ("namespace", "user")
+        for method in ("GET", "POST", "PATCH", "PUT", "DELETE")
+        for one in ("namespace", "user", "vhost")
         for tail in ("", "/{id}")
     },
 }
 ONLY_ADMIN_BY_SERVICE = {
+    ("GET", "/metrics"),
     ("POST", "/admin/functions"),
+    ("POST", "/admin/functions/{namespace}/{name}/deploy"),
     ("PATCH", "/admin/functions/{namespace}/{name}"),
+    ("PUT", "/admin/functions/{namespace}/{name}"),
     ("DELETE", "/admin/functions/{namespace}/{name}"),
 }
 TABLE = [(each.method, each.path) for each in endpoints()]
@@ -87,7 +140,7 @@ def concrete(path: str, job: str) -> str:
         return path.replace("{id}", job)
     known = {"namespace": "sample", "name": "noop" if "functions" in path else "h1"}
     known |= {"seq": "1", "name": "default"} if path.startswith("/queues/") else {}
-    known["id"] = "sample" if "namespace" in path else "ann"
+    known["id"] = "sample" if "namespace" in path else "web-1" if "vhost" in path else "ann"
     return re.sub(r"\{(\w+)\}", lambda match: known[match[1]], path)
 
 
@@ -106,6 +159,8 @@ async def prepared(server: Server) -> dict[str, str]:
     await server.namespace()
     await server.function()
     await server.token("ann")
+    vhost = {"_id": "web-1", "address": "192.0.2.1", "user": "root"}
+    await server.services.vhosts.create(LOCAL, vhost)
     jobs: dict[str, str] = {}
     for role in reversed(ROLES):
         answer = await server.call("POST", "/jobs", role, json={"function": "sample/noop"})
@@ -126,8 +181,9 @@ async def test_a_role_may_what_the_table_says_and_no_more(tmp_path: Path, role: 
         jobs = await prepared(server)
         wrong = []
         # Reads first, so that no write takes away what a read looks for; removals and the logout last.
-        order = {"GET": 0, "POST": 1, "PATCH": 2, "DELETE": 3}
-        for method, path in sorted(TABLE, key=lambda row: (order[row[0]], row[1])):
+        order = {"GET": 0, "POST": 1, "PATCH": 2, "PUT": 3, "DELETE": 4}
+        table = sorted(TABLE, key=lambda row: (order[row[0]], row[1] == "/session", row[1]))
+        for method, path in table:
             options = dict(ALLOWED[method, path][1])
             answer = await server.call(method, concrete(path, jobs[role]), role, **options)
             if answer.status_code != expected(method, path, role):
@@ -169,7 +225,9 @@ async def test_a_framework_route_takes_a_token_too(tmp_path: Path) -> None:
     """OPTIONS, which nobody declared, is no way around the guard."""
     async with serve(tmp_path) as server:
         assert (await server.http.request("OPTIONS", "/jobs")).status_code == 401
-        assert (await server.call("OPTIONS", "/jobs", "viewer")).status_code == 204
+        answer = await server.call("OPTIONS", "/jobs", "viewer")
+        assert answer.status_code == 204
+        assert answer.headers["allow"] == "GET, OPTIONS, POST"
 
 
 async def test_a_route_without_a_permission_stops_the_server(tmp_path: Path) -> None:

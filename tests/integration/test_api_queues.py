@@ -14,6 +14,7 @@ from dts_core import codec
 from dts_core.brokers.base import CONTROL, Message
 from dts_core.errors import BrokerUnavailable
 from dts_core.model import Control, Drain, Heartbeat, Host, PartState, Pauses, QueueStats
+from dts_core.services import deadletters
 from dts_core.services.drains import UNDRAIN_SECONDS
 from dts_core.services.queues import paused_queues
 from dts_core.testing import ManualClock, wait_until
@@ -170,7 +171,7 @@ async def test_dead_letters_are_shown_and_dealt_with(server: Server) -> None:
     page = await server.call("GET", "/queues/dead-letters", params={"before": page["next"]})
     assert [each["seq"] for each in page.json()["items"]] == [first]
     answer = await server.call(
-        "POST", "/queues/dead-letters/send-again", "operator", json={"seqs": [first, 10**9]}
+        "POST", "/queues/dead-letters/send-again", "admin", json={"seqs": [first, 10**9]}
     )
     assert answer.json() == {"count": 1, "more": False}
     taker = await (await Taker.on(server.broker, "results")).has(1)
@@ -183,31 +184,91 @@ async def test_dead_letters_are_shown_and_dealt_with(server: Server) -> None:
     assert await operations(server, "dead_letters") == [
         ("root", "discard", "results", False),
         ("root", "discard", str(second), False),
-        ("operator", "send_again", f"{first}-{10**9}", False),
+        ("admin", "send_again", f"{first}-{10**9}", False),
     ]
 
 
-async def test_the_body_of_a_dead_job_is_its_namespaces(server: Server) -> None:
-    """An operator who is no member sees that it died and why, not its arguments; what is no job an admin alone sees."""
-    await server.namespace("closed", ann="submitter")
-    await server.function("closed/add", "def main(secret: str) -> None:\n    pass\n")
-    body = {"function": "closed/add", "kwargs": {"secret": "hunter2"}}
+async def died(server: Server, function: str, **kwargs: str) -> int:
+    """The dead letter of a new job of ann's."""
+    body = {"function": function, "kwargs": kwargs}
     assert (await server.call("POST", "/jobs", "ann", json=body)).status_code == 201
     taker = await (await Taker.on(server.broker, "jobs.default")).has(1)
     taker.nack(requeue=False, reason="no")
-    (other,) = await buried(server, "r1", body=b"\xff\xfe\x00")
-    letters = (await server.call("GET", "/queues/dead-letters", "operator")).json()["items"]
-    seq = next(each["seq"] for each in letters if each["queue"] == "jobs.default")
-    assert next(each["message_id"] for each in letters if each["seq"] == seq) == ""
-    hidden = await server.call("GET", f"/queues/dead-letters/{seq}", "operator")
-    assert hidden.json()["body_kind"] == "hidden"
-    assert "hunter2" not in hidden.text
-    open_to_all = (await server.call("GET", f"/queues/dead-letters/{seq}", "admin")).json()
-    assert '"secret": "hunter2"' in open_to_all["body"]
-    raw = (await server.call("GET", f"/queues/dead-letters/{other}", "operator")).json()
-    assert raw["body_kind"] == "hidden"
-    raw = (await server.call("GET", f"/queues/dead-letters/{other}", "admin")).json()
-    assert (raw["body_kind"], raw["body"]) == ("bytes", "fffe00")
+    await taker.close()
+    [letter] = await server.broker.dead_letters(limit=1)
+    return letter.seq
+
+
+async def seen(server: Server, user: str, **params: Any) -> list[int]:
+    """The dead letters of every page, by their numbers."""
+    found: list[int] = []
+    while True:
+        page = (await server.call("GET", "/queues/dead-letters", user, params=params)).json()
+        found += [each["seq"] for each in page["items"]]
+        if not page["next"]:
+            return found
+        params["before"] = page["next"]
+
+
+async def test_dead_letters_are_those_of_namespaces_that_one_operates(server: Server) -> None:
+    """For an operator who is no member a job's letter is not there; what is no job is an administrator's alone."""
+    source = "def main(secret: str) -> None:\n    pass\n"
+    for name, members in (("closed", {}), ("ours", {"operator": "viewer"})):
+        await server.namespace(name, ann="submitter", **members)
+        await server.function(f"{name}/add", source)
+    first = await died(server, "ours/add", secret="mine")
+    closed = [await died(server, "closed/add", secret="hunter2") for _ in range(3)]
+    (raw,) = await buried(server, "r1", body=b"\xff\xfe\x00")
+    last = await died(server, "ours/add", secret="mine")
+    everything = [last, raw, *reversed(closed), first]
+    assert await seen(server, "admin", limit=2) == everything
+    for limit in (1, 2, 50):
+        assert await seen(server, "operator", limit=limit) == [last, first]
+    assert await seen(server, "operator", queue="results") == []
+    for seq in (*closed, raw):
+        hidden = await server.call("GET", f"/queues/dead-letters/{seq}", "operator")
+        assert (hidden.status_code, "hunter2" in hidden.text) == (404, False)
+    shown = (await server.call("GET", f"/queues/dead-letters/{closed[0]}", "admin")).json()
+    assert '"secret": "hunter2"' in shown["body"]
+    shown = (await server.call("GET", f"/queues/dead-letters/{raw}", "admin")).json()
+    assert (shown["body_kind"], shown["body"]) == ("bytes", "fffe00")
+    for act in ("send-again", "discard"):
+        asked = {"seqs": [*closed, raw]}
+        answer = await server.call("POST", f"/queues/dead-letters/{act}", "operator", json=asked)
+        assert answer.json() == {"count": 0, "more": False}
+    assert await seen(server, "admin") == everything
+    asked = {"seqs": [raw, last]}
+    answer = await server.call("POST", "/queues/dead-letters/discard", "operator", json=asked)
+    assert answer.json()["count"] == 1
+    answer = await server.call(
+        "POST", "/queues/dead-letters/discard", "operator", json={"queue": "jobs.default"}
+    )
+    assert answer.json()["count"] == 1
+    assert await seen(server, "admin") == [raw, *reversed(closed)]
+    span = f"{closed[0]}-{raw}"
+    assert await operations(server, "dead_letters") == [
+        ("operator", "discard", "jobs.default", False),
+        ("operator", "discard", str(last), False),
+        ("operator", "discard", str(raw), True),
+        ("operator", "discard", span, True),
+        ("operator", "send_again", span, True),
+    ]
+
+
+async def test_what_is_hidden_is_looked_through_within_a_bound(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages without any of one's own come with a next, and lead to those that are further down."""
+    await server.namespace("ours", ann="submitter", operator="viewer")
+    await server.function("ours/noop", "def main() -> None:\n    pass\n")
+    first = await died(server, "ours/noop")
+    await buried(server, *"abcdef")
+    monkeypatch.setattr(deadletters, "SCAN_PAGES", 2)
+    page = (
+        await server.call("GET", "/queues/dead-letters", "operator", params={"limit": 1})
+    ).json()
+    assert (page["items"], bool(page["next"])) == ([], True)
+    assert await seen(server, "operator", limit=1) == [first]
 
 
 async def test_long_and_hostile_dead_letters_are_bounded(server: Server) -> None:

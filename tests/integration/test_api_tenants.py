@@ -16,7 +16,7 @@ from tests.support.beats import make_beat
 from tests.support.server import NOOP, Server, serve
 from tests.support.taking import bury
 
-MARK = "canary"
+MARK = "zebra"
 """In every text that belongs to the other namespace."""
 ROLES = ("viewer", "submitter", "operator")
 
@@ -26,13 +26,13 @@ async def prepared(folder_server: Server) -> list[str]:
     server = folder_server
     await server.namespace()
     await server.function()
-    await server.namespace("canary_ns", bob="submitter")
-    await server.function("canary_ns/canary_plan", f'"""{MARK}"""\n{NOOP}')
-    await server.function("canary_ns/canary_args", "def main(canary_x):\n    return canary_x\n")
+    await server.namespace("zebra_ns", bob="submitter")
+    await server.function("zebra_ns/zebra_plan", f'"""{MARK}"""\n{NOOP}')
+    await server.function("zebra_ns/zebra_args", "def main(zebra_x):\n    return zebra_x\n")
     jobs = []
     for body in (
-        {"function": "canary_ns/canary_plan"},
-        {"function": "canary_ns/canary_args", "args": [MARK]},
+        {"function": "zebra_ns/zebra_plan"},
+        {"function": "zebra_ns/zebra_args", "args": [MARK]},
     ):
         answer = await server.call("POST", "/jobs", "bob", json=body)
         assert answer.status_code == 201, answer.text
@@ -40,11 +40,11 @@ async def prepared(folder_server: Server) -> list[str]:
     await server.fail(jobs[0], JobError(type=MARK, message=MARK, traceback=MARK))
     now = server.clock.now()
     await server.store.add_logs(
-        [LogRecord(now, "h1", "job", 40, MARK, jobs[0], "canary_ns/canary_plan")]
+        [LogRecord(now, "h1", "job", 40, MARK, jobs[0], "zebra_ns/zebra_plan")]
     )
     beat = make_beat(
-        "h1", at=now, held=[(jobs[1], 1)], counts=[(3, "canary_ns/canary_plan", 2)],
-        functions={"canary_ns/canary_plan": "00"},
+        "h1", at=now, held=[(jobs[1], 1)], counts=[(3, "zebra_ns/zebra_plan", 2)],
+        functions={"zebra_ns/zebra_plan": "00"},
     )  # fmt: skip
     await bury(
         server.broker,
@@ -58,8 +58,8 @@ async def prepared(folder_server: Server) -> list[str]:
 
 def paths(path: str, jobs: list[str]) -> list[str]:
     """The route with the other namespace's ids wherever one goes."""
-    choices = {"namespace": ["canary_ns"], "name": ["canary_plan", "canary_args", "h1"],
-               "id": [*jobs, "canary_ns"], "seq": ["1"]}  # fmt: skip
+    choices = {"namespace": ["zebra_ns"], "name": ["zebra_plan", "zebra_args", "h1"],
+               "id": [*jobs, "zebra_ns"], "seq": ["1"]}  # fmt: skip
     names = re.findall(r"\{(\w+)\}", path)
     made = []
     for values in itertools.product(*(choices[name] for name in names)):
@@ -72,7 +72,7 @@ def paths(path: str, jobs: list[str]) -> list[str]:
 
 def queries(each: Any, jobs: list[str]) -> list[dict[str, str]]:
     """No parameters, and each one that could name something of the other namespace."""
-    known = {"job": jobs, "function": ["canary_ns/canary_plan"], "namespace": ["canary_ns"],
+    known = {"job": jobs, "function": ["zebra_ns/zebra_plan"], "namespace": ["zebra_ns"],
              "submitter": ["bob"], "host": ["h1"], "text": [MARK], "prefix": [MARK[:3]],
              "state": ["failed"], "fields": ["_id"]}  # fmt: skip
     names = getattr(each.query, "__struct_fields__", ())
@@ -107,8 +107,8 @@ async def test_nothing_of_a_closed_namespace_is_told(tmp_path: Path, role: str) 
                     asked = [
                         *path.split("/"),
                         *query.values(),
-                        "canary_ns/canary_plan",
-                        "canary_ns/canary_args",
+                        "zebra_ns/zebra_plan",
+                        "zebra_ns/zebra_args",
                     ]
                     named = [word for word in asked if word and word in path + json.dumps(query)]
                     if found := told(answer, named, jobs):
@@ -128,16 +128,16 @@ async def test_nothing_of_a_closed_namespace_is_changed(tmp_path: Path, role: st
         answers = [
             await server.call("POST", f"/jobs/{jobs[1]}/cancel", role, json={}),
             await server.call("POST", f"/jobs/{jobs[0]}/again", role, json={"version": "same"}),
-            await server.call("POST", "/jobs", role, json={"function": "canary_ns/canary_plan"}),
+            await server.call("POST", "/jobs", role, json={"function": "zebra_ns/zebra_plan"}),
             await server.call(
                 "POST", "/jobs", role,
-                json={"jobs": [{"function": "sample/noop"}, {"function": "canary_ns/canary_plan"}]},
+                json={"jobs": [{"function": "sample/noop"}, {"function": "zebra_ns/zebra_plan"}]},
             ),
             await server.call(
-                "PATCH", "/admin/functions/canary_ns/canary_plan", role,
+                "PATCH", "/admin/functions/zebra_ns/zebra_plan", role,
                 json={"note": "x", "revision": 1},
             ),
-            await server.call("DELETE", "/admin/functions/canary_ns/canary_plan", role),
+            await server.call("DELETE", "/admin/functions/zebra_ns/zebra_plan", role),
         ]  # fmt: skip
         assert [each.status_code in (403, 404) for each in answers] == [True] * len(answers)
         listed = await server.call("POST", "/jobs/cancel", role, json={"ids": [*jobs, own["id"]]})
@@ -150,5 +150,32 @@ async def test_nothing_of_a_closed_namespace_is_changed(tmp_path: Path, role: st
             for each in foreign:
                 assert each | {"id": ""} == nothing | {"id": ""}
         assert [await server.store.get_job(job) for job in jobs] == before
-        everything = await server.call("GET", "/jobs", "root", params={"namespace": "canary_ns"})
+        everything = await server.call("GET", "/jobs", "root", params={"namespace": "zebra_ns"})
         assert len(everything.json()["items"]) == len(jobs)
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_jobs_are_counted_within_what_one_sees(tmp_path: Path, role: str) -> None:
+    """Totals and the status leave out a closed namespace; an administrator's token of any scope counts all of them."""
+    async with serve(tmp_path) as server:
+        await prepared(server)
+        own = (await server.call("POST", "/jobs", "ann", json={"function": "sample/noop"})).json()
+        await server.run(own["id"])
+        asked = {"name": "scraper", "scope": "read", "days": 1}
+        made = await server.call("POST", "/session/tokens", "root", json=asked)
+        asked |= {"name": "of a namespace", "namespaces": ["sample"]}
+        within = await server.call("POST", "/session/tokens", "root", json=asked)
+        server.tokens |= {"scraper": made.json()["token"], "within": within.json()["token"]}
+        seen = {}
+        for who in (role, "within", "scraper", "root"):
+            counts = (await server.call("GET", "/jobs/counts", who)).json()
+            assert (await server.call("GET", "/status", who)).json()["jobs"] == counts
+            states = {state: count for state, count in counts["states"].items() if count}
+            seen[who] = (states, counts["done_last_hour"], counts["failed_last_hour"])
+        assert seen[role] == seen["within"] == ({"done": 1}, 1, 0)
+        assert seen["root"] == seen["scraper"] == ({"done": 1, "failed": 1, "queued": 1}, 1, 1)
+        statuses = [
+            (await server.call("GET", "/metrics", who)).status_code
+            for who in (role, "within", "scraper", "root")
+        ]
+        assert statuses == [403, 403, 200, 200]

@@ -20,8 +20,9 @@ from dts_core.hosting.management import Management
 from dts_core.settings import BrokerSettings, LinkSettings, RabbitSettings, TlsSettings
 from tests.support.certificates import make_certificate
 from tests.support.grants import Grants
+from tests.support.ports import free_ports
 from tests.support.processes import eventually
-from tests.support.rabbitmq import RabbitNode, free_ports, private_node, vhost_of
+from tests.support.rabbitmq import RabbitNode, private_node, vhost_of
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
 """What becomes of a broker's promises when RabbitMQ stops, dies, refuses or forgets; on a node of its own."""
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from dts_core.brokers.base import Message, Outgoing, QueueSpec
+from dts_core.brokers.rabbitmq.aiopika_plane import AioPikaPlane
 from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
-from dts_core.errors import BrokerError, BrokerUnavailable
+from dts_core.deadline import answer_within
+from dts_core.errors import BrokerError, BrokerUnavailable, QueueNotFound
 from dts_core.settings import RabbitSettings
 from dts_core.testing import wait_until
 from tests.support.rabbitmq import RabbitNode, vhost_of
@@ -177,6 +181,79 @@ async def test_a_connection_that_the_server_closes_comes_back(place: Place) -> N
 
     await wait_until_made(is_heard)
     await publishes_again(broker, "b")
+
+
+async def test_a_connection_that_is_given_up_leaves_no_consumer_behind(place: Place) -> None:
+    """It may still be alive: what was out on it is handed out again, and a new message comes to who takes now."""
+    broker = await place.broker()
+    taker = await Taker.on(broker, "work", prefetch=1)
+    await broker.publish(outgoing("work", ["a", "b"]))
+    await taker.has(1)
+    cast("Any", broker)._supervisor.doubt("the broker refused a message")
+    await wait_until(lambda: taker.ids.count("a") >= 2, BACK_SECONDS, what="it comes again")
+    taker.consumption.ack([taker.deliveries[-1].tag])  # type: ignore[union-attr]
+    await wait_until(lambda: "b" in taker.ids, BACK_SECONDS)
+    vhost, own = vhost_of(place.url), 3 if place.plane == "framing" else 1
+
+    async def is_gone() -> bool:
+        return len(await asyncio.to_thread(place.node.connections, vhost)) == own
+
+    await wait_until(is_gone, BACK_SECONDS, what="the old connections are gone")
+
+
+@pytest.mark.parametrize("place", ["aio-pika"], indirect=True)
+async def test_whoever_has_little_time_left_takes_nobody_s_answer_away(place: Place) -> None:
+    """The driver closes a channel on which a question is cut short; the one for declarations is everybody's."""
+    broker = await place.broker(watch_seconds=0.05)
+    await Taker.on(broker, "work")
+    for number in range(300):
+        with contextlib.suppress(BrokerUnavailable), answer_within(number % 30 * 1e-4):
+            await broker.stats()
+        await asyncio.sleep(0.002)
+    assert place.states == []
+
+
+@pytest.mark.parametrize("place", ["aio-pika"], indirect=True)
+async def test_a_queue_that_is_not_there_takes_nobody_s_answer_away(place: Place) -> None:
+    """RabbitMQ closes the channel on which it is asked for one: who asks at the same time asks on the next."""
+    broker = await place.broker(watch_seconds=0.05)
+    await Taker.on(broker, "work")
+    for _ in range(100):
+        one, *others = await asyncio.gather(
+            broker.publish(outgoing("nowhere", ["m"])), broker.count("work"), broker.count("work"),
+            return_exceptions=True,
+        )  # fmt: skip
+        assert isinstance(one, QueueNotFound)
+        assert others == [(0, 1), (0, 1)]
+    assert place.states == []
+
+
+@pytest.mark.parametrize("place", ["aio-pika"], indirect=True)
+async def test_a_channel_that_is_closed_while_acks_go_out_takes_no_other_with_it(
+    place: Place,
+) -> None:
+    """Acks that come behind the answer to its end would end the connection: CHANNEL_ERROR."""
+    broker = await place.broker()
+    await broker.publish(outgoing("work", [f"m{number}" for number in range(500)]))
+    connection = broker._supervisor.connection
+    assert connection is not None
+    plane = await AioPikaPlane.open(connection, deadline_seconds=BACK_SECONDS)
+    came: list[int] = []
+    lost: list[str] = []
+    plane.on_lost = lost.append
+    await plane.consume("work", lambda found: came.extend(each.tag for each in found), prefetch=0)
+    await wait_until(lambda: len(came) == 500, BACK_SECONDS, what="everything came")
+    plane.ack(1_000_000)  # RabbitMQ closes a channel that acks what was never delivered
+    for tag in itertools.chain(came, itertools.repeat(0)):
+        if lost:
+            break
+        if tag:
+            plane.ack(tag)
+        await asyncio.sleep(0)
+    await broker.publish(outgoing("work", ["after"]))
+    assert "unknown delivery tag" in lost[0]
+    assert place.states == []
+    assert broker._supervisor.connection is connection
 
 
 async def test_a_memory_alarm_ends_publications_in_time(place: Place) -> None:

@@ -1,14 +1,18 @@
 """What the figures of queues are worth on RabbitMQ, with and without its management API."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from dts_core.brokers.base import Delivery, Message, Outgoing, QueueSpec
+from dts_core.brokers.base import DEAD, Delivery, Message, Outgoing, QueueSpec
 from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
 from dts_core.model import QueueStats
-from dts_core.settings import RabbitSettings
+from dts_core.settings import BrokerSettings, RabbitSettings
 from dts_core.testing import wait_until
+from dts_core.wiring.ports import Waiting
+from dts_core.wiring.rabbit import open_rabbit
+from tests.contract.rabbitmq_backends import MemoryGraves
 from tests.support.grants import Grants
 from tests.support.rabbitmq import RabbitNode
 
@@ -60,4 +64,17 @@ async def test_what_is_not_told_is_marked(rabbit: RabbitNode) -> None:
             told = await look(looker)
             assert told.partial
             assert told.ready == 0
+    rabbit.drop(url)
+
+
+async def test_a_process_without_the_undertaker_lists_the_dead_letters_too(
+    rabbit: RabbitNode,
+) -> None:
+    """A server whose daemons run elsewhere shows the same queues as one that has them all."""
+    url = rabbit.vhost()
+    async with AsyncExitStack() as stack:
+        server, _ = await open_rabbit(
+            stack, BrokerSettings(url=url), MemoryGraves(), Waiting(asyncio.Event())
+        )
+        assert DEAD in {each.name for each in await server.stats()}
     rabbit.drop(url)

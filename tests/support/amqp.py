@@ -5,7 +5,7 @@ import struct
 from typing import Any
 
 from dts_core.brokers.rabbitmq.framing import fields, spec, writing
-from dts_core.brokers.rabbitmq.framing.parser import Method
+from dts_core.brokers.rabbitmq.framing.incoming import Method
 
 CAPABILITIES = {"basic.nack": True, "publisher_confirms": True}
 

@@ -11,10 +11,27 @@ from dts_core.clients import SyncAdminClient
 from dts_core.clients.endpoint import local_endpoint
 from dts_core.errors import DtsError
 from dts_core.resources import etc_folder
+from dts_core.sealed.files import add_key, read_opening_keys
+from dts_core.signing.files import load_signer, make_key, write_keys
+from tests.support.other_version import OLDER
 from tests.support.processes import START_SECONDS, Running, eventually
 
 DAEMONS = ("porter", "stethoscope", "logtracer", "scheduler", "internal", "requests")
 CONFIG = etc_folder() / "distributed"
+GATED = """
+import time
+from pathlib import Path
+
+from dts_core import job
+
+def main(gate: str):
+    print("a line of the job")
+    job.progress(0.5, "half")
+    while not Path(gate).exists():
+        time.sleep(0.05)
+    return "through"
+"""
+"""A function that prints a line, says half-time and waits for a file."""
 
 
 class Distributed:
@@ -37,6 +54,20 @@ class Distributed:
         self.mongodb = mongodb
         self.data = folder / "server"
         self.env = {"DTS_BROKER_URL": amqp} | (env or {})
+        self.key = folder / "signing.key"
+        self.public_keys = folder / "signing.pub"
+        if not self.key.exists():
+            make_key(self.key)
+        write_keys(self.public_keys, [load_signer(self.key).public])
+        self.no_keys = folder / "none.pub"
+        write_keys(self.no_keys, [])
+        self.arguments_key = folder / "arguments.key"
+        """What servers seal secret arguments to; a worker opens them that a test gives this file."""
+        self.arguments_public = folder / "arguments.pub"
+        if not self.arguments_key.exists():
+            add_key(self.arguments_key)
+        public = read_opening_keys(self.arguments_key)[0].public
+        self.arguments_public.write_text(f"{public}\n")
         self.running: list[Running] = []
 
     # --- starting
@@ -53,7 +84,14 @@ class Distributed:
     def server(self, name: str = "server", **env: str) -> Running:
         """`dts server`; its data folder is `folder/NAME`."""
         data = self.folder / name
-        ours = {"DTS_SERVER_PORT": "0", "DTS_SERVER_DATA": str(data), **self._store(data), **env}
+        ours = {
+            "DTS_SERVER_PORT": "0",
+            "DTS_SERVER_DATA": str(data),
+            "DTS_SIGNING_KEY_FILE": str(self.key),
+            "DTS_ARGUMENTS_PUBLIC_KEYS_FILE": str(self.arguments_public),
+            **self._store(data),
+            **env,
+        }
         return self._run(["-m", "dts_core.cli", "server"], "server.toml", ours)
 
     def daemon(self, names: Sequence[str], **env: str) -> Running:
@@ -62,15 +100,23 @@ class Distributed:
         ours = {**self._store(self.folder / "none"), **plugins, **env}
         return self._run(["-m", "dts_core.cli", "daemon", *names], "daemons.toml", ours)
 
-    def worker(self, host: str, **env: str) -> Running:
-        """`dts-worker` of a host."""
+    def worker(self, host: str, *, version: str = "", **env: str) -> Running:
+        """`dts-worker` of a host; `older` or `newer`: one that sends the messages of that version.
+
+        The older one knows of no signatures; every other one runs nothing that the server has not signed.
+        """
+        is_older = version == OLDER
         ours = {
             "DTS_WORKER_HOST": host,
             "DTS_WORKER_DATA": str(self.folder / f"worker-{host}"),
             "DTS_WORKER_SLOTS": "2",
+            "DTS_SIGNING_PUBLIC_KEYS_FILE": str(self.no_keys if is_older else self.public_keys),
+            "DTS_SIGNING_REQUIRED": "false" if is_older else "true",
             **env,
         }
-        return self._run(["-m", "dts_worker.cli"], "worker.toml", ours)
+        other = ["-m", "tests.support.other_version", version]
+        command = [*other, "dts_worker.cli"] if version else ["-m", "dts_worker.cli"]
+        return self._run(command, "worker.toml", ours)
 
     def _store(self, data: Path) -> dict[str, str]:
         if not self.mongodb:

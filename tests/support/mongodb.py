@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dts_core.names import new_id
+from tests.support.ports import free_port
+from tests.support.processes import freeze
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -32,12 +34,20 @@ def available() -> bool:
 
 
 class MongoServer:
-    """One private server: its folder outlives its process, its port stays the same."""
+    """One private server: its folder outlives its process, its port stays the same.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    Args:
+        folder: For its data and its output.
+        options: Further ones of its command.
+        login: USER:PASSWORD@ with which it is asked whether it answers.
+        query: What has to follow the URL for that, with its question mark.
+    """
+
+    def __init__(self, folder: Path, *options: str, login: str = "", query: str = "") -> None:
         self._folder = folder
         self._options = options
-        self.port = _free_port()
+        self._login, self._query = login, query
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -73,12 +83,12 @@ class MongoServer:
             assert time.monotonic() < deadline, f"the server does not answer: {said}"
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        """SIGTERM, and wait for its end. Nothing when it does not run."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """A signal, and wait for its end. Nothing when it does not run."""
         if self._process is None or self._process.poll() is not None:
             return
         self.thaw()
-        self._process.terminate()
+        self._process.send_signal(number)
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -98,7 +108,7 @@ class MongoServer:
     def freeze(self) -> None:
         """Let it stand still: connections stay, nothing is answered."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -108,7 +118,7 @@ class MongoServer:
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            return _can_ping(self.url)
+            return _can_ping(f"mongodb://{self._login}127.0.0.1:{self.port}/{self._query}")
         return False
 
 
@@ -161,9 +171,11 @@ def mongodb_address(folder: Path) -> Iterator[MongoAddress]:
 
 
 @contextlib.contextmanager
-def private_mongodb(folder: Path, *options: str) -> Iterator[MongoServer]:
-    """A server for one test to stop, kill and freeze."""
-    server = MongoServer(folder, *options)
+def private_mongodb(
+    folder: Path, *options: str, login: str = "", query: str = ""
+) -> Iterator[MongoServer]:
+    """A server for one test to stop, kill and freeze; see MongoServer."""
+    server = MongoServer(folder, *options, login=login, query=query)
     server.start()
     try:
         yield server
@@ -171,10 +183,17 @@ def private_mongodb(folder: Path, *options: str) -> Iterator[MongoServer]:
         server.stop()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def documents_in(url: str) -> list[tuple[str, bytes]]:
+    """(collection/id, BSON) of every document of a database, as it is stored."""
+    import bson
+
+    with contextlib.closing(_client(url)) as client:
+        database = client.get_default_database()
+        return [
+            (f"{name}/{document['_id']}", bson.encode(document))
+            for name in database.list_collection_names()
+            for document in database[name].find()
+        ]
 
 
 def _client(url: str) -> "MongoClient[dict[str, Any]]":

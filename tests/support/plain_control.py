@@ -78,8 +78,10 @@ class Control:
             await self.broker.declare(spec)
         self.listen()
 
-    def listen(self) -> None:
-        self._running = [asyncio.create_task(each.run()) for each in (self.porter, self.requests)]
+    def listen(self, *daemons: "Porter | Requests") -> None:
+        """Run these, or both."""
+        chosen = daemons or (self.porter, self.requests)
+        self._running += [asyncio.create_task(each.run()) for each in chosen]
 
     async def deafen(self) -> None:
         for task in self._running:
@@ -87,6 +89,7 @@ class Control:
         for task in self._running:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        self._running.clear()
 
     async def stop(self) -> None:
         for side in self.sides:
@@ -105,6 +108,15 @@ class Control:
         side = ClaimingSide(self.broker, name, self.clock, **options)
         self.sides.append(side)
         return await side.begin(prefetch)
+
+    async def running(
+        self, count: int = 1, prefetch: int = 10, **options: float
+    ) -> tuple[list[Job], ClaimingSide]:
+        """So many new jobs, and the side `w1`, which was handed as many of them as it takes."""
+        jobs = await self.submit(count)
+        side = await self.side("w1", prefetch, **options)
+        await side.taker.has(min(count, prefetch))
+        return jobs, side
 
     async def of(self, job: Job) -> tuple[str, int, int, str]:
         """state, epoch, losses, worker."""

@@ -57,6 +57,8 @@ class PlainSide:
         self.consumptions: list[PlainConsumption] = []
         self.loses_answers = False
         """What is asked arrives and is done, and its answer does not come."""
+        self.answered = 0
+        """Questions that were."""
         self._broker = broker
         self._name = name
         self._link: Link | None = broker.attach(host=name, worker=name)
@@ -100,6 +102,7 @@ class PlainSide:
         answer = await link.request(queue, message, timeout_seconds=timeout_seconds)
         if self.loses_answers:
             raise BrokerUnavailable("the answer was lost.")
+        self.answered += 1
         return answer
 
     async def close(self) -> None:

@@ -42,6 +42,31 @@ def eventually(look: Callable[[], T], *, seconds: float = 60.0, what: str = "") 
     raise AssertionError(f"not within {seconds} s: {what or look}; last: {last!r}")
 
 
+def freeze(pid: int, *, seconds: float = 10.0) -> None:
+    """Stop a process by SIGSTOP, and return when each of its threads stands still.
+
+    The signal is delivered thread by thread: one on another core still answers for a moment after `kill` returned.
+
+    Raises:
+        AssertionError: A thread still ran after `seconds`.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    eventually(
+        lambda: all(_stands_still(each) for each in Path(f"/proc/{pid}/task").iterdir()),
+        seconds=seconds,
+        what=f"process {pid} stands still",
+    )
+
+
+def _stands_still(task: Path) -> bool:
+    """A thread that ended meanwhile stands still too; the state follows the name in brackets, see proc(5)."""
+    try:
+        told = (task / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return told.rpartition(")")[2].split()[0] in "TtZX"
+
+
 class Running:
     """One process of ours with its output in a file."""
 

@@ -21,13 +21,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 import psutil
 
+from tests.support.ports import free_ports
 from tests.support.processes import eventually
 
 URL_VARIABLE: Final = "DTS_TEST_AMQP_URL"
@@ -45,11 +46,13 @@ class RabbitNode:
     Args:
         folder: For its data and logs.
         extra: Further lines of rabbitmq.conf.
+        plugins: That are enabled beside the management API.
     """
 
-    def __init__(self, folder: Path, *, extra: str = "") -> None:
+    def __init__(self, folder: Path, *, extra: str = "", plugins: Sequence[str] = ()) -> None:
         self.folder = folder
         self.extra = extra
+        self.plugins = ("rabbitmq_management", *plugins)
         self.host, self.user, self.password = "127.0.0.1", "guest", "guest"
         self.port, self.api_port, self.dist_port, self.epmd_port = free_ports(4)
         self.api = f"http://127.0.0.1:{self.api_port}"
@@ -102,9 +105,9 @@ class RabbitNode:
         except OSError:
             return False
 
-    def stop(self) -> None:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it, and the name daemon that it started."""
-        self.kill(signal.SIGTERM)
+        self.kill(number)
         self._end_name_daemon()
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -148,7 +151,7 @@ class RabbitNode:
     def _configure(self) -> None:
         for each in ("mnesia", "log", "home"):
             (self.folder / each).mkdir(parents=True, exist_ok=True)
-        (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        (self.folder / "enabled_plugins").write_text(f"[{','.join(self.plugins)}].\n")
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.default = 127.0.0.1:{self.port}\n"
             "management.tcp.ip = 127.0.0.1\n"
@@ -275,15 +278,6 @@ def vhost_of(url: str) -> str:
     return unquote(urlsplit(url).path[1:])
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on, all different."""
-    with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in found:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in found]
-
-
 def is_installed() -> bool:
     """Whether a node of our own can be started."""
     return (SCRIPTS / "rabbitmq-server").exists()
@@ -295,10 +289,10 @@ def is_to_be_had() -> bool:
 
 
 @contextlib.contextmanager
-def private_node(extra: str = "") -> Iterator[RabbitNode]:
+def private_node(extra: str = "", *, plugins: Sequence[str] = ()) -> Iterator[RabbitNode]:
     """A node for the length of a block, to be stopped and killed as a test likes."""
     folder = Path(tempfile.mkdtemp(prefix="dts-rabbit-"))
-    node = RabbitNode(folder, extra=extra)
+    node = RabbitNode(folder, extra=extra, plugins=plugins)
     try:
         node.start()
         yield node

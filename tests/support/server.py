@@ -26,13 +26,16 @@ from dts_core.brokers.embedded import EmbeddedBroker
 from dts_core.clock import Clock, SystemClock
 from dts_core.model import Change, Job, JobError, Transition
 from dts_core.schema import MIGRATIONS, SCHEMA
+from dts_core.sealed import Sealer
 from dts_core.services.claims import Claims
 from dts_core.services.container import Services, build_services
 from dts_core.services.users import LOCAL, USERS
-from dts_core.settings import ServerSettings
+from dts_core.settings import ServerSettings, VaultSettings
+from dts_core.signing import Signer
 from dts_core.sqlite import Database, prepare
 from dts_core.states import JobEvent
 from dts_core.stores.embedded import EmbeddedIntake, EmbeddedStore
+from dts_core.wiring.vault import open_vault, ssh_keys
 
 SECRET = "a secret of eight"
 NOOP = "def main() -> None:\n    pass\n"
@@ -114,6 +117,9 @@ class Server:
         now = self.clock.now()
         given: dict[str, Any] = {"epoch": answer.epoch, "host": "h1", "worker": "w1"}
         given |= {"at": now, "started_at": now, "finished_at": now}
+        job = await self.store.get_job(job_id)
+        assert job is not None
+        given["ran"] = job.running_version
         await self.apply([Transition(id=job_id, event=event, **given, **fields)])
 
     async def apply(self, transitions: Sequence[Transition]) -> None:
@@ -130,7 +136,12 @@ class Server:
 
 @asynccontextmanager
 async def serve(
-    folder: Path, *, clock: Clock | None = None, settings: ServerSettings | None = None
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    settings: ServerSettings | None = None,
+    sealer: Sealer | None = None,
+    envelopes: Signer | None = None,
 ) -> AsyncIterator[Server]:
     """A server on a new folder."""
     clock = clock or SystemClock()
@@ -153,7 +164,18 @@ async def serve(
     ):
         await broker.declare(spec)
     intake = EmbeddedIntake(database, store, broker)
-    services = build_services(store, intake, broker, clock, settings, plugins=folder / "plugins")
+    services = build_services(
+        store,
+        intake,
+        broker,
+        clock,
+        settings,
+        plugins=folder / "plugins",
+        vault=open_vault(VaultSettings(), folder),
+        ssh_keys=ssh_keys,
+        sealer=sealer,
+        envelopes=envelopes,
+    )
     await services.start()
     app = create_app(services, settings)
     transport = httpx.ASGITransport(app=cast("Any", app), raise_app_exceptions=False)

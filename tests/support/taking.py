@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from dts_core.brokers.base import Broker, Consumption, Delivery, Message, Outgoing
+from dts_core.errors import BrokerUnavailable
 from dts_core.testing import wait_until
 
 
@@ -78,6 +79,9 @@ async def until_stands(broker: Broker, queue: str, ready: int, unacked: int = 0)
     """Wait until a queue stands so."""
 
     async def does() -> bool:
-        return await stands(broker, queue) == (ready, unacked)
+        try:
+            return await stands(broker, queue) == (ready, unacked)
+        except BrokerUnavailable:  # an answer is late; the adapter tries again by itself
+            return False
 
     await wait_until(does, what=f"{queue}: {ready} ready, {unacked} unacked")

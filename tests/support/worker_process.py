@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dts_core.brokers.link import LinkBroker, unix_stream
-from dts_core.settings import ProberSettings, WorkerFile, WorkerSettings
+from dts_core.sealed import Opener
+from dts_core.settings import ProberSettings, TrustSettings, WorkerFile, WorkerSettings
+from dts_core.signing import Trust
 from dts_worker.worker import Worker
 from tests.support.processes import environment
 from tests.support.worker_road import Road
@@ -20,7 +22,15 @@ STOP_SECONDS = 60.0
 class InProcess:
     """A worker in this process, on a link of its own."""
 
-    def __init__(self, road: Road, **settings: Any) -> None:
+    def __init__(
+        self,
+        road: Road,
+        trust: Trust | None = None,
+        opener: Opener | None = None,
+        *,
+        signed_jobs: bool = False,
+        **settings: Any,
+    ) -> None:
         given: dict[str, Any] = {"slots": 2, "drain_seconds": 5.0}
         self.road = road
         self.stop = asyncio.Event()
@@ -30,11 +40,14 @@ class InProcess:
             WorkerFile(
                 worker=WorkerSettings(**(given | settings)),
                 prober=ProberSettings(interval_seconds=0.2),
+                signing=TrustSettings(jobs=signed_jobs),
             ),
             self.link,
             host="a",
             worker="a-1",
             folder=road.folder / "worker",
+            trust=trust,
+            opener=opener,
         )
         self.link.holding = self.worker.held
         self.link.on_resumed = self.worker.on_resumed
@@ -48,9 +61,11 @@ class InProcess:
 
 
 @asynccontextmanager
-async def in_process(road: Road, **settings: Any) -> AsyncIterator[InProcess]:
-    """A running worker for the length of a test; it drains at the end."""
-    found = InProcess(road, **settings)
+async def in_process(
+    road: Road, trust: Trust | None = None, opener: Opener | None = None, **settings: Any
+) -> AsyncIterator[InProcess]:
+    """A running worker for the length of a test, which verifies when it is told whom to trust; it drains at the end."""
+    found = InProcess(road, trust, opener, **settings)
     running = asyncio.ensure_future(found.run())
     try:
         await road.until_linked()

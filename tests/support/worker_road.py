@@ -22,6 +22,7 @@ from dts_core.brokers.base import (
     QueueKind,
     QueueSpec,
 )
+from dts_core.brokers.embedded import Link
 from dts_core.brokers.link_server import LinkServer
 from dts_core.model import (
     BlobChunk,
@@ -36,14 +37,21 @@ from dts_core.model import (
     Progress,
     ProgressReport,
     Question,
+    Signature,
     SourceReply,
     SourceRequest,
 )
 from dts_core.names import new_id
+from dts_core.places import PUBLIC_KEYS
+from dts_core.signing import Signer
+from dts_core.signing.files import write_keys
+from dts_core.signing.keys import new_pem
 from dts_core.testing import wait_until
 from tests.contract.broker_backends import Owner
 
 CHUNK = 256 << 10
+LATE_SECONDS = 0.2
+"""Logs promise no order beside results: here each comes late, so that no test rests on the kinder one."""
 _QUESTION: Any = Question
 
 
@@ -65,6 +73,9 @@ class Road(Owner):
         self.progress: list[Progress] = []
         self.records: list[LogRecord] = []
         self.dropped = 0
+        self.signer = Signer(new_pem())
+        self.sign: Callable[[SourceRequest], Signature | None] = self.signed
+        """Who signed what a worker asks for; every function by default."""
         self._taken: dict[str, Consumption] = {}
 
     async def __aenter__(self) -> "Road":
@@ -76,6 +87,7 @@ class Road(Owner):
 
     async def open(self) -> None:
         await super().open()
+        write_keys(self.folder / PUBLIC_KEYS, [self.signer.public])
         await self.broker.declare(QueueSpec("jobs.default", claimed=True))
         await self.broker.declare(QueueSpec(RESULTS))
         await self.broker.declare(QueueSpec(HEARTBEATS, QueueKind.BOUNDED))
@@ -106,6 +118,9 @@ class Road(Owner):
         self._ack(HEARTBEATS, deliveries)
 
     def _on_logs(self, deliveries: list[Delivery]) -> None:
+        asyncio.get_running_loop().call_later(LATE_SECONDS, self._keep_logs, deliveries)
+
+    def _keep_logs(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             batch = codec.decode(delivery.message.body, LogBatch)
             self.records += batch.records
@@ -123,10 +138,15 @@ class Road(Owner):
                 self.requests.append(asked)
                 source = self.sources.get(asked.hash, b"")
                 data = source[asked.offset : asked.offset + CHUNK]
-                reply = SourceReply(asked.hash, len(source), asked.offset, data)
+                signature = None if asked.offset else self.sign(asked)
+                reply = SourceReply(asked.hash, len(source), asked.offset, data, signature)
             answer = Message(codec.encode(reply), correlation_id=delivery.message.correlation_id)
             self.broker.publish_soon([Outgoing(delivery.message.reply_to, answer)])
         self._ack(REQUESTS, deliveries)
+
+    def signed(self, asked: SourceRequest) -> Signature | None:
+        """The signature of the version as one of the function that the worker named."""
+        return self.signer.sign(asked.function, asked.hash) if asked.function else None
 
     def _keep_chunk(self, chunk: BlobChunk) -> BlobReply:
         self.chunks.append(chunk)
@@ -213,12 +233,22 @@ class Road(Owner):
     def take_claim_away(self, job: str, epoch: int) -> None:
         """Let no link hold this claim any more, so that its result is refused."""
         for session in self.server._sessions:
-            if session.link is not None:
-                session.link._claims.pop((job, epoch), None)
+            if isinstance(session.link, Link):
+                session.link._claims.drop(job, epoch)
 
     async def until_logged(self, job: str, text: str) -> None:
         """Wait until a job has logged a line."""
         await wait_until(lambda: text in self.texts(job), what=f"{job} logs {text!r}")
+
+    async def all_texts(self, job: str) -> list[str]:
+        """Log lines of a job once every line that was sent has come; for a worker that has ended."""
+
+        async def nothing_waits() -> bool:
+            logs = [queue for queue in await self.broker.stats() if queue.name == LOGS]
+            return all(queue.ready + queue.unacked == 0 for queue in logs)
+
+        await wait_until(nothing_waits, what="the last log line")
+        return self.texts(job)
 
     async def until_linked(self) -> None:
         """Wait until a worker is there and has said so."""

@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
 from dts_tui.app import Console
+from tests.support.server import Server, serve
 from tests.tui.driving import Driver
 from tests.tui.fake_server import FakeServer
+from tests.tui.walking import Walk, walk_on
 
 Opener = Callable[..., AbstractAsyncContextManager[Driver]]
 
@@ -33,3 +36,15 @@ def opened(server: FakeServer) -> Opener:
             yield driver
 
     return open_console
+
+
+@pytest.fixture
+async def real(tmp_path: Path) -> AsyncIterator[Server]:
+    """The real application, without a socket."""
+    async with serve(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def walk(real: Server) -> Walk:
+    return walk_on(real)

@@ -294,6 +294,8 @@ class FakeServer(httpx.AsyncBaseTransport):
         self.sources = {"sample/wordcount": SOURCE, "sample/steps": SOURCE, "etl/load": SOURCE}
         self.requests: list[tuple[str, str, Any]] = []
         self.refusals: dict[tuple[str, str], dict[str, Any]] = {}
+        self.held: dict[tuple[str, str], asyncio.Event] = {}
+        """Requests that are answered once their event is set."""
         self.streams: list[_Stream] = []
         self._sequence = 0
 
@@ -337,6 +339,8 @@ class FakeServer(httpx.AsyncBaseTransport):
                 stream=_Stream(self, set(query["topics"].split(","))),
             )
         self.requests.append((request.method, path, body if body is not None else query))
+        if (held := self.held.get((request.method, path))) is not None:
+            await held.wait()
         if refusal := self.refusals.get((request.method, path)):
             return httpx.Response(
                 refusal["status"],

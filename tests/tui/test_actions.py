@@ -76,9 +76,11 @@ def test_no_action_needs_a_key_that_terminals_keep() -> None:
 
 
 def test_an_area_that_does_not_work_is_not_offered() -> None:
-    """Admin has no screen yet, so it has no name and no key."""
-    assert "admin" not in Registry()
+    """Each area has a screen, a name and the key of its place."""
     assert set(AREAS) <= set(_SCREENS)
+    assert [Registry()[name].keys for name in AREAS] == [
+        (str(number),) for number in range(1, len(AREAS) + 1)
+    ]
 
 
 def test_screens_own_keys_come_first() -> None:

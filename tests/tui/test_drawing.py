@@ -1,5 +1,6 @@
 """Figures, bars, boxes, the Wall and the pages of a job as lines: what is drawn, without a terminal."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,6 +165,16 @@ def test_the_wall_shows_figures_and_ages() -> None:
         "ValueError: count is 0",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(("mail", "says"), [("off", True), ("on", False), ("", False)])
+def test_the_wall_says_that_mail_is_off(mail: str, says: bool) -> None:
+    """Beside the alarms; an older server says nothing of it."""
+    scene = _scene(FakeServer())
+    assert scene.world.status is not None
+    scene.world.status = msgspec.structs.replace(scene.world.status, mail=mail)
+    text = "\n".join("".join(part for part, _ in line) for line in draw_wall(scene, 160, 44))
+    assert ("mail is off" in text) is says
 
 
 def test_hosts_beyond_the_room_are_a_heat_map() -> None:

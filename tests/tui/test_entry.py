@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from rich.segment import Segment
@@ -112,6 +113,14 @@ def test_a_wrong_size_is_refused(size: str) -> None:
 
 
 # --- text ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mail", "says"), [("off", True), ("on", False), ("", False)])
+def test_dashboard_says_that_mail_is_off(mail: str, says: bool) -> None:
+    """Whoever waits for mail learns that none will come; an older server says nothing of it."""
+    status = msgspec.structs.replace(FakeServer().status(), mail=mail)
+    text = dashboard(status, [], "http://x")
+    assert ("mail is off: alarms are shown here alone" in text) is says
 
 
 def test_dashboard_as_text() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dts_core.model import Parameter
-from dts_tui.forms import OMITTED, FieldError, Form, fields_of, masked
+from dts_tui.forms import OMITTED, FieldError, Filled, Form, fields_of, masked
 
 
 def field(kind: str, **fields: Any) -> Any:
@@ -117,4 +117,16 @@ def test_secrets_are_masked_and_have_no_default_shown() -> None:
     )
     assert form.texts["token"] == ""
     assert form.secrets() == {"token"}
-    assert "s3" not in str(masked({"token": "s3", "x": 1}, form.secrets()))
+    assert "s3" not in str(masked(Filled([], {"token": "s3", "x": 1}, {}), form.secrets()))
+
+
+def test_a_secret_within_another_type_is_masked_too() -> None:
+    """A list of secrets is typed as JSON, and shown no more than a single one; so is what goes by position."""
+    form = Form([Parameter(name="keys", kind="var_positional", type="secret", secret=True)])
+    assert form.secrets() == {"keys"}
+    form.texts["keys"] = '["s3cret", "s4cret"]'
+    filled = form.filled()
+    assert filled.args == ["s3cret", "s4cret"]
+    shown = masked(filled, form.secrets())
+    assert "cret" not in str(shown)
+    assert len(shown[0]) == 2

@@ -3,7 +3,7 @@
 import pytest
 
 from dts_core.views import PartView, QueueView
-from dts_tui.parts_drawing import part_lines, parts_panel
+from dts_tui.parts_drawing import panel_lines, parts_panel
 from tests.tui.conftest import Opener
 from tests.tui.fake_server import FakeServer, make_dead
 from tests.tui.hostile_console import PAYLOADS
@@ -22,7 +22,7 @@ async def test_a_queue_is_paused_and_resumed(
     """The question says what it hits; cancel is its default; the state stands there in words."""
     async with opened(*size) as drive:
         await drive.keys("7")
-        await drive.shows("jobs.default", "204", "P pause queue", "l dead letters")
+        await drive.shows("jobs.default", "204", "P pause/resume", "l dead letters")
         await drive.keys("P")
         await drive.shows("Pause this queue? 204 jobs waiting, 3 out.", "Pause the queue")
         await drive.keys("enter")
@@ -59,12 +59,16 @@ async def test_dead_letters_are_read_sent_again_and_discarded(
         await drive.keys("escape", "space", "space")
         await drive.shows("2 marked")
         await drive.keys("R")
-        await drive.shows("Send 2 dead letters again", "41  jobs.default")
+        await drive.shows(
+            "Send 2 dead letters again", "41  jobs.default", "of a job that is over is dropped"
+        )
         await drive.keys("y")
         await drive.shows("2 dead letters sent again", "dead letters ─ 19")
         assert sent(server, "/queues/dead-letters/send-again") == [{"seqs": [41, 39]}]
         await drive.keys("D")
-        await drive.shows("Throw 1 dead letter away for good?", "type 37 to confirm")
+        await drive.shows(
+            "Throw 1 dead letter away for good? Nobody can read", "type 37 to confirm"
+        )
         await drive.keys("<39>", "enter")
         assert not sent(server, "/queues/dead-letters/discard")
         await drive.keys("escape", "D", "<37>", "enter")
@@ -72,7 +76,7 @@ async def test_dead_letters_are_read_sent_again_and_discarded(
         await drive.keys("*", "D")
         await drive.shows("type discard 18 to confirm")
         await drive.keys("escape", "escape", "escape")
-        await drive.shows("P pause queue")
+        await drive.shows("P pause/resume")
         await drive.keys("L")
         await drive.shows("dead letters ─ 38")
         assert sent(server, "/queues/dead-letters/discard") == [{"seqs": [37]}]
@@ -142,12 +146,15 @@ async def test_parts_say_how_they_are(
     async with opened(*size) as drive:
         await drive.keys("7")
         await drive.shows(
-            "parts ─ 7 ─ all well", "● store", "up, answers in 0.4 ms", "▽ stethoscope"
+            "parts ─ 7 ─ 1 worker host not heard",
+            "● store",
+            "up, answers in 0.4 ms",
+            "▽ stethoscope",
         )
         server.parts[1] = PartView(name="broker", state="away", words="connection refused")
         await drive.shows("1 in trouble", "◐ broker", "connection refused")
         await drive.keys("v")
-        await drive.shows("esc closes")
+        await drive.shows("esc closes", "writes results down", "workers, by host", "late, beat ")
         await drive.keys("escape", "1")
         await drive.shows("broker away")
 
@@ -244,5 +251,5 @@ def test_parts_fit_any_room() -> None:
     assert "1 in trouble" in texts[0]
     assert "porter" in texts[1]
     assert "more lines: v" in texts[-1]
-    assert len(part_lines(status.parts, 200)) == 4
+    assert len(panel_lines(status, 200)) == 4
     assert parts_panel(status, 80, 1)

@@ -218,7 +218,7 @@ async def test_versions_diff_and_roll_back(opened: Opener, server: FakeServer) -
         await drive.keys("tab")
         await drive.shows("abababababab", "cdcdcdcdcdcd", "first")
         await drive.keys("equals_sign")
-        await drive.shows("what abababab")
+        await drive.shows("from cdcdcdcdcd to ababababab")
         await drive.keys("escape", "j", "B")
         await drive.shows("Make this version the default?")
         await drive.keys("y")

@@ -17,7 +17,8 @@ from dts_core.brokers.base import Message
 from dts_core.brokers.rabbitmq.framing import spec, writing
 from dts_core.brokers.rabbitmq.framing.contents import properties_bytes, read_properties
 from dts_core.brokers.rabbitmq.framing.fields import Fields, table
-from dts_core.brokers.rabbitmq.framing.parser import Batch, Parser
+from dts_core.brokers.rabbitmq.framing.incoming import Batch
+from dts_core.brokers.rabbitmq.framing.parser import Parser
 from dts_core.errors import CodecError, TooLarge
 from tests.support import amqp
 
@@ -84,7 +85,7 @@ def test_a_publication_is_what_pamqp_reads(
 ) -> None:
     """An implementation that is not ours reads the same from our frames."""
     data = writing.publish(
-        "ex", "key", message, persistent=persistent, mandatory=mandatory, frame_max=4096
+        1, "ex", "key", message, persistent=persistent, mandatory=mandatory, frame_max=4096
     )
     frames: list[Any] = []
     while data:
@@ -260,7 +261,7 @@ def test_frames_are_bounded_as_agreed() -> None:
 def test_a_body_is_cut_at_the_frame_bound(size: int) -> None:
     """No frame goes out above what was agreed, and no empty one."""
     data = writing.publish(
-        "", "q", Message(b"x" * size), persistent=True, mandatory=True, frame_max=4096
+        1, "", "q", Message(b"x" * size), persistent=True, mandatory=True, frame_max=4096
     )
     sizes, at, found = [], 0, 0
     while at < len(data):
@@ -314,11 +315,11 @@ def test_too_large_is_said_before_anything_is_sent() -> None:
     """A body above the bound of messages, and headers above that of frames."""
     with pytest.raises(TooLarge):
         writing.publish(
-            "", "q", Message(bytes(spec.BODY_MAX + 1)),
+            1, "", "q", Message(bytes(spec.BODY_MAX + 1)),
             persistent=True, mandatory=True, frame_max=spec.FRAME_MAX,
         )  # fmt: skip
     with pytest.raises(TooLarge):
         writing.publish(
-            "", "q", Message(b"", headers={"a": "x" * 5000}),
+            1, "", "q", Message(b"", headers={"a": "x" * 5000}),
             persistent=True, mandatory=True, frame_max=4096,
         )  # fmt: skip

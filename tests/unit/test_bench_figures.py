@@ -9,6 +9,7 @@ from benchmarks.figures import medians, percentile, slope, spread
 from benchmarks.pages import DOCS, put
 from benchmarks.peers.page import plot, table
 from benchmarks.peers.suite import beside_best_peer, report
+from benchmarks.ssh_peers.page import table as ssh_table
 from tools.soak_verdict import Sample, judge
 
 MIB = 1 << 20
@@ -90,7 +91,7 @@ def test_what_levels_off_is_flat() -> None:
     rss = [50 + min(at, 100) * 0.3 + chance.uniform(-1, 1) for at in range(300)]
     verdicts = judge(soaked(rss, [30 + at % 2 for at in range(300)]))
     assert all(each.is_flat for each in verdicts)
-    assert {each.what for each in verdicts} == {"rss", "pss", "files"}
+    assert {each.what for each in verdicts} == {"rss", "anonymous", "files"}
 
 
 def test_what_keeps_growing_is_not_flat() -> None:
@@ -98,7 +99,7 @@ def test_what_keeps_growing_is_not_flat() -> None:
     chance = random.Random(7)
     rss = [50 + at * 0.05 + chance.uniform(-1, 1) for at in range(300)]
     verdicts = judge(soaked(rss, [30 + at // 20 for at in range(300)]))
-    assert {each.what for each in verdicts if not each.is_flat} == {"rss", "pss", "files"}
+    assert {each.what for each in verdicts if not each.is_flat} == {"rss", "anonymous", "files"}
 
 
 def test_figures_go_between_their_marks() -> None:
@@ -110,7 +111,38 @@ def test_figures_go_between_their_marks() -> None:
         put("<!-- /x --> <!-- y -->", "x", "new")
 
 
-@pytest.mark.parametrize(("name", "page"), [("peers", "performance.md"), ("scale", "scale.md")])
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("peers", "performance.md"), ("ssh", "performance.md"), ("scale", "scale.md")],
+)
 def test_the_pages_have_their_marks(name: str, page: str) -> None:
     """The figures of a run find their place."""
     assert "figures" in put((DOCS / page).read_text("utf-8"), name, "figures")
+
+
+def test_hosts_reached_by_ssh_are_shown_beside_the_peers() -> None:
+    """How many times as long as ours each takes, a gap where one was not measured, and why."""
+
+    def told(seconds: float) -> dict[str, float]:
+        names = ("cold_seconds", "cold_cpu_seconds", "warm_seconds", "warm_cpu_seconds")
+        return dict.fromkeys(names, seconds)
+
+    rate = {"per_second": 8000.0, "near_us_per_call": 60.0, "far_us_per_call": 100.0}
+    text = ssh_table(
+        {
+            "warm_10_rounds": rate,
+            "warm_10_streaming": rate,
+            "one": {"p50_us": 150.0, "p99_us": 400.0},
+            "kept": {"kib_per_host": 60.0, "percent_of_a_core_for_1000": 0.5},
+            "behind_a_default_bastion": {"seconds": 5.0, "failed": 0},
+            "sizes": {
+                "1": {"best": {"dts": told(0.1), "clush": told(0.5)}, "not_measured": {}},
+                "10": {"best": {"dts": told(0.1)}, "not_measured": {"clush": "it is not there"}},
+            },
+        }
+    )
+    assert "calls/s | 8,000 |" in text
+    assert "5.0 s, 0 failed" in text
+    assert "| dts | 100.0; 100.0 |" in text
+    assert "| clush | 500.0 (5.0); 500.0 | 500.0 (5.0); 500.0 | - | - |" in text
+    assert "Not measured with 10: clush (it is not there)." in text

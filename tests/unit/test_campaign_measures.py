@@ -67,11 +67,31 @@ def test_a_kill_is_measured_by_what_was_promised(tmp_path: Path, is_calm: bool) 
     """Deliveries that come back, those that were acked, and a kill amid other faults: a figure each."""
     path = tmp_path / "marks"
     begin(path, "long-1", "long-2", "long-3", pid=11)
-    recoveries = Recoveries(Marks(path), lambda at: set(), lambda names, ago: names & {"long-2"})
+    recoveries = Recoveries(
+        Marks(path), lambda at: set(), lambda names, ago: names & {"long-2"}, lambda names: set()
+    )
     with recoveries.of_worker(Worker(), is_calm=is_calm):  # type: ignore[arg-type]
         with path.open("a") as file:
             file.write(f"end long-3 11 {time.monotonic()}\n")  # just before it is killed
         begin(path, "long-1", "long-2", pid=12)
     kept = [recoveries.worker_kill, recoveries.acked_kill, recoveries.troubled_kill]
     assert [len(samples) for samples in kept] == ([1, 1, 0] if is_calm else [0, 0, 2])
+    assert not recoveries.findings
+
+
+def test_a_job_that_is_dead_is_waited_for_no_longer(tmp_path: Path) -> None:
+    """Lost too often it runs nowhere; the others are measured."""
+    path = tmp_path / "marks"
+    begin(path, "long-1", "long-2", pid=11)
+    asked: list[set[str]] = []
+
+    def over(names: set[str]) -> set[str]:
+        asked.append(set(names))
+        return {"long-2"}
+
+    recoveries = Recoveries(Marks(path), lambda at: set(), lambda names, ago: set(), over)
+    with recoveries.of_worker(Worker(), is_calm=True):  # type: ignore[arg-type]
+        begin(path, "long-1", pid=12)
+    assert asked == [{"long-2"}]
+    assert len(recoveries.worker_kill) == 1
     assert not recoveries.findings

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -324,3 +326,18 @@ async def test_an_interpreter_that_does_not_start_breaks_the_pool() -> None:
         ended = await pool.run(call_of("def main(): pass"))
         assert ended.kind is EndKind.GIVEN_BACK
         assert "cannot be started" in pool.broken
+
+
+@on_both_loops
+async def test_an_interpreter_that_ends_late_breaks_the_pool_as_well(tmp_path: Path) -> None:
+    """Its pipe ends before the process does, each time: it is not started for ever."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text(
+        f"#!{sys.executable}\nimport os, time\nos.closerange(3, 256)\ntime.sleep(0.2)\nos._exit(3)\n"
+    )
+    interpreter.chmod(0o700)
+    settings = ChildrenSettings(slots=1, child=ChildSettings(python=str(interpreter)))
+    async with Children(settings) as pool:
+        ended = await pool.run(call_of("def main(): pass"))
+        assert ended.kind is EndKind.GIVEN_BACK
+        assert "ended with code 3" in pool.broken

@@ -19,6 +19,7 @@ from dts_core.children import (
     StopKind,
     watch,
 )
+from dts_core.children.process import ChildProcess
 from dts_core.testing import wait_until
 from tests.support.calls import Heard, call_of
 from tests.support.loops import on_both_loops
@@ -562,21 +563,61 @@ async def test_hostile_text_of_an_exception_does_not_stop_its_report(children: C
 
 @on_both_loops
 async def test_a_blocked_loop_does_not_stop_those_to_come(
-    children: Children, monkeypatch: pytest.MonkeyPatch
+    children: Children, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A call that blocks the shared loop is told so in its log; new calls run in another child meanwhile."""
     monkeypatch.setattr(watch, "PING_SECONDS", 0.05)
     monkeypatch.setattr(watch, "BLOCKED_SECONDS", 0.3)
-    heard = Heard()
+    heard, gate = Heard(), tmp_path / "gate"
     block = call_of(
-        "import time\nasync def main():\n    print('ready')\n    time.sleep(2.5)\n    return 'late'"
+        "import os, time\nasync def main():\n    print('ready')\n"
+        f"    while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n    return 'late'"
     )
     blocking = asyncio.ensure_future(children.run(block, on_log=heard.on_log))
     await wait_until(lambda: any("keeps the event loop" in text for text in heard.texts))
     ended = await children.run(call_of("async def main(): return 1"))
     assert ended.result == b"1"
     assert not blocking.done()
+    gate.touch()
     assert (await blocking).result == b'"late"'
+
+
+@on_both_loops
+async def test_a_child_that_cannot_say_at_once_what_blocks_it_is_asked_again(
+    children: Children, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A crowded machine lets a child miss its pings before it runs anything: the blame comes with a later question."""
+    monkeypatch.setattr(watch, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(watch, "BLOCKED_SECONDS", 0.3)
+    ask, asked = ChildProcess.ask_who_blocks, list[int]()
+
+    def deaf_at_first(child: ChildProcess) -> None:
+        asked.append(child.pid)
+        if len(asked) > 1:
+            ask(child)
+
+    monkeypatch.setattr(ChildProcess, "ask_who_blocks", deaf_at_first)
+    heard, gate = Heard(), tmp_path / "gate"
+    block = call_of(
+        "import os, time\nasync def main():\n"
+        f"    while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n    return 'late'"
+    )
+    blocking = asyncio.ensure_future(children.run(block, on_log=heard.on_log))
+    await wait_until(lambda: any("keeps the event loop" in text for text in heard.texts))
+    assert len(asked) > 1
+    gate.touch()
+    assert (await blocking).result == b'"late"'
+
+
+@on_both_loops
+async def test_a_child_that_starts_slowly_is_not_taken_for_blocked(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot answer yet, and would not survive the question."""
+    monkeypatch.setattr(watch, "PING_SECONDS", 0.001)
+    monkeypatch.setattr(watch, "BLOCKED_SECONDS", 0.0)
+    ended = await children.run(call_of("async def main(): return 1"))
+    assert (ended.error, ended.result) == (None, b"1")
 
 
 @on_both_loops

@@ -27,6 +27,7 @@ from dts_core.model import (
     ClaimItem,
     ClaimsRequest,
     HeldRequest,
+    Holders,
     Job,
     JobResults,
     LogBatch,
@@ -53,7 +54,13 @@ class Desk:
         self.store = store
         self.lately = Lately(clock, LEASE)
         claims = Claims(store, clock, doubted=self.lately)
-        self.requests = Requests(cast(Broker, RecordingBroker()), store, clock, claims=claims)
+        self.broker = RecordingBroker()
+        self.requests = Requests(cast(Broker, self.broker), store, clock, claims=claims)
+
+    @property
+    def called(self) -> list[list[str]]:
+        """Jobs whose holders were called for."""
+        return [codec.decode(message.body, Holders).jobs for _, message in self.broker.fanouts]
 
     async def ask(self, question: Any, **message: Any) -> Any:
         asked = Message(codec.encode(question), **message)
@@ -88,9 +95,15 @@ async def test_after_the_broker_was_away_a_redelivery_takes_nothing_over(desk: D
     assert [each.verdict for each in (await desk.ask(asked)).answers] == ["held"]
     desk.clock.advance(9)
     await desk.store.renew([(job.id, 1)], desk.clock.now() + LEASE)
-    assert [each.verdict for each in (await desk.ask(asked)).answers] == ["held"]
+    [held] = (await desk.ask(asked)).answers
+    assert (held.verdict, held.lease) == ("held", 0)
+    assert desk.called == []
     desk.clock.advance(1)
-    assert [each.verdict for each in (await desk.ask(asked)).answers] == ["granted"]
+    [called] = (await desk.ask(asked)).answers
+    assert called.verdict == "held"
+    assert desk.called == [[job.id]]
+    again = ClaimsRequest("h2", "w2", [ClaimItem(item.job, redelivered=True, lease=called.lease)])
+    assert [each.verdict for each in (await desk.ask(again)).answers] == ["granted"]
     desk.lately.note()
     again = ClaimsRequest("h3", "w3", [ClaimItem(item.job, redelivered=True)])
     assert [each.verdict for each in (await desk.ask(again)).answers] == ["held"]

@@ -15,10 +15,12 @@ from dts_core.brokers.base import (
     Outgoing,
 )
 from dts_core.brokers.claiming import asking, questions
+from dts_core.brokers.claiming.consumption import ClaimedConsumption
 from dts_core.brokers.claiming.records import Ask, Claim
 from dts_core.model import (
     ClaimItem,
     ClaimsRequest,
+    Job,
     JobResult,
     JobResults,
     Operation,
@@ -30,6 +32,7 @@ from dts_core.testing import START, wait_until
 from tests.support.jobs import move
 from tests.support.plain_control import QUEUE, Control, finish, report
 from tests.support.plain_side import ClaimingSide
+from tests.support.porters import counted
 from tests.support.taking import until_stands
 
 
@@ -39,6 +42,14 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
     await opened.start()
     yield opened
     await opened.stop()
+
+
+async def parked_at_another(control: Control, job: Job) -> ClaimingSide:
+    """A second message of a running job has come to another side, where the live lease stands against it."""
+    side = await control.side("w2")
+    await control.broker.publish([job_message(job, at=START)])
+    await wait_until(lambda: any(ask.is_parked for ask in asks(side)))
+    return side
 
 
 async def test_what_is_handed_over_is_claimed(control: Control) -> None:
@@ -55,7 +66,7 @@ async def test_what_is_handed_over_is_claimed(control: Control) -> None:
     assert sorted(seen) == sorted((job.id, 1, 1) for job in jobs)
     await control.is_in(jobs, JobState.DONE)
     await until_stands(control.broker, QUEUE, 0)
-    assert (control.porter.results_recorded, control.porter.results_refused) == (300, 0)
+    await counted(control.porter, 300, 0)
 
 
 async def test_what_is_over_is_dropped(control: Control) -> None:
@@ -86,12 +97,8 @@ async def test_a_live_lease_delays_and_then_the_message_goes(
 ) -> None:
     """A second message of a running job waits once; the claim lives on, so it is not needed and ends."""
     monkeypatch.setattr(asking, "PARK_MAX_SECONDS", 0.5)
-    [job] = await control.submit()
-    one = await control.side("w1", 1)
-    await one.taker.has(1)
-    two = await control.side("w2")
-    await control.broker.publish([job_message(job, at=START)])
-    await wait_until(lambda: any(ask.is_parked for ask in asks(two)))
+    [job], one = await control.running(prefetch=1)
+    two = await parked_at_another(control, job)
     await until_stands(control.broker, QUEUE, 0, 1)
     assert two.held == []
     assert await control.of(job) == ("running", 1, 0, "w1")
@@ -102,9 +109,7 @@ async def test_a_live_lease_delays_and_then_the_message_goes(
 
 async def test_a_second_message_of_its_own_job_ends_with_it(control: Control) -> None:
     """It is bound to the claim, which still stands: nothing runs twice."""
-    [job] = await control.submit()
-    side = await control.side("w1")
-    await side.taker.has(1)
+    [job], side = await control.running()
     await control.broker.publish([job_message(job, at=START)])
     await wait_until(lambda: side.resumed == [(job.id, 1, True)])
     await until_stands(control.broker, QUEUE, 0, 2)
@@ -119,12 +124,8 @@ async def test_a_lapsed_lease_is_taken_over_by_the_message_that_waits(
 ) -> None:
     """Asked about again when the lease may have ended."""
     monkeypatch.setattr(asking, "PARK_MAX_SECONDS", 0.2)
-    [job] = await control.submit()
-    one = await control.side("w1", 1)
-    await one.taker.has(1)
-    two = await control.side("w2")
-    await control.broker.publish([job_message(job, at=START)])
-    await wait_until(lambda: any(ask.is_parked for ask in asks(two)))
+    [job], _ = await control.running(prefetch=1)
+    two = await parked_at_another(control, job)
     control.clock.advance(11)
     await two.taker.has(1)
     assert [(each.epoch, each.redelivered) for each in two.held] == [(2, False)]
@@ -133,9 +134,7 @@ async def test_a_lapsed_lease_is_taken_over_by_the_message_that_waits(
 
 async def test_a_returned_delivery_is_given_back_uncharged(control: Control) -> None:
     """By a result that is confirmed; the porter invites anew, and the old message ends."""
-    [job] = await control.submit()
-    side = await control.side("w1")
-    await side.taker.has(1)
+    [job], side = await control.running()
     side.taker.nack(job.id)
     await side.taker.has(2)
     assert [(each.epoch, each.attempt) for each in side.held] == [(1, 1), (2, 1)]
@@ -145,9 +144,7 @@ async def test_a_returned_delivery_is_given_back_uncharged(control: Control) -> 
 
 async def test_a_refused_delivery_is_a_dead_letter(control: Control) -> None:
     """With its reason, as the worker gave it."""
-    [job] = await control.submit()
-    side = await control.side("w1")
-    await side.taker.has(1)
+    [job], side = await control.running()
     side.taker.nack(job.id, requeue=False, reason="not readable")
 
     async def is_dead() -> bool:
@@ -158,9 +155,7 @@ async def test_a_refused_delivery_is_a_dead_letter(control: Control) -> None:
 
 async def test_a_closed_consumer_gives_its_claims_back(control: Control) -> None:
     """A worker that stops returns its jobs uncharged; another one runs them."""
-    jobs = await control.submit(3)
-    one = await control.side("w1")
-    await one.taker.has(3)
+    jobs, one = await control.running(3)
     await one.taker.close()
     two = await control.side("w2")
     await two.taker.has(3)
@@ -171,9 +166,7 @@ async def test_a_closed_consumer_gives_its_claims_back(control: Control) -> None
 
 async def test_jobs_of_a_lost_worker_run_again_at_once(control: Control) -> None:
     """A message that came back takes the lease over; the late results of the lost one change nothing."""
-    jobs = await control.submit(5)
-    one = await control.side("w1")
-    await one.taker.has(5)
+    jobs, one = await control.running(5)
     late = list(one.held)
     one.cut()
     two = await control.side("w2")
@@ -191,9 +184,7 @@ async def test_jobs_of_a_lost_worker_run_again_at_once(control: Control) -> None
 
 async def test_a_worker_that_is_back_goes_on(control: Control) -> None:
     """Its messages come back to it and are bound to its claims: nothing is handed over twice, nothing is charged."""
-    jobs = await control.submit(4)
-    side = await control.side("w1")
-    await side.taker.has(4)
+    jobs, side = await control.running(4)
     side.cut()
     await side.mend()
     await wait_until(lambda: len(side.resumed) == 4)
@@ -204,6 +195,24 @@ async def test_a_worker_that_is_back_goes_on(control: Control) -> None:
     await control.is_in(jobs, JobState.DONE)
     await until_stands(control.broker, QUEUE, 0)
     assert {(await control.of(job))[1:] for job in jobs} == {(1, 0, "w1")}
+
+
+async def test_tags_of_a_lost_stream_are_acked_nowhere(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends afterwards has no message here: an ack by the old tag would be meant for somebody else's."""
+    [job], side = await control.running()
+    consumption = side.taker.consumption
+    assert isinstance(consumption, ClaimedConsumption)
+    below = consumption._inner
+    assert below is not None
+    acked: list[int] = []
+    monkeypatch.setattr(below, "ack", acked.extend)
+    consumption.lost()
+    await report(side, side.held)
+    side.taker.ack(job.id)
+    assert acked == []
+    await control.is_in([job], JobState.DONE)
 
 
 async def test_a_worker_that_is_back_late_is_told(control: Control) -> None:
@@ -226,9 +235,7 @@ async def test_a_worker_that_is_back_late_is_told(control: Control) -> None:
 
 async def test_an_ack_that_was_lost_runs_nothing_twice(control: Control) -> None:
     """The result is on its way; the message that comes back waits until it is recorded, and ends."""
-    [job] = await control.submit()
-    side = await control.side("w1")
-    await side.taker.has(1)
+    [job], side = await control.running()
     await control.deafen()
     await report(side, side.held)
     side.plain.cut()
@@ -244,9 +251,7 @@ async def test_an_ack_that_was_lost_runs_nothing_twice(control: Control) -> None
 
 async def test_an_ack_while_a_claim_is_in_doubt_loses_no_job(control: Control) -> None:
     """Its message may be the invitation to a later attempt: it is asked about, not acked."""
-    [job] = await control.submit()
-    side = await control.side("w1")
-    await side.taker.has(1)
+    [job], side = await control.running()
     await control.deafen()
     side.cut()
     control.clock.advance(11)
@@ -296,6 +301,34 @@ async def test_a_grant_that_reached_nobody_goes_back_uncharged(control: Control)
     await wait_until(is_back)
 
 
+async def test_a_claim_on_its_way_back_is_not_taken_up_again(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message comes to the same worker before the return is recorded: it runs once, under the next claim."""
+    monkeypatch.setattr(asking, "PARK_MAX_SECONDS", 0.2)
+    [job] = await control.submit()
+    side = await control.side("w1", 0)
+    side.plain.loses_answers = True
+    assert isinstance(side.taker.consumption, ClaimedConsumption)
+    side.taker.consumption.grant(10)
+    await control.is_in([job], JobState.RUNNING)
+    side.taker.consumption.grant(0)
+    await until_stands(control.broker, QUEUE, 1)
+    await control.deafen()
+    control.listen(control.requests)
+    side.plain.loses_answers = False
+    await until_stands(control.broker, RESULTS, 1)
+    side.taker.consumption.grant(10)
+    answered = side.plain.answered
+    await wait_until(lambda: side.plain.answered >= answered + 2, what="the claim, and what stands")
+    await wait_until(lambda: any(ask.is_parked for ask in asks(side)))
+    assert side.held == []
+    control.listen(control.porter)
+    await side.taker.has(1)
+    assert [each.epoch for each in side.held] == [2]
+    assert await control.of(job) == ("running", 2, 0, "w1")
+
+
 async def test_a_control_side_that_is_away_delays_only(control: Control) -> None:
     """Nothing is handed over without a claim, nothing is lost."""
     await control.deafen()
@@ -327,9 +360,7 @@ async def test_after_a_long_absence_what_is_not_claimed_went_back(
 
 async def test_a_delivery_that_grows_old_is_acked_on_its_claim(control: Control) -> None:
     """At its age and not before; the job runs on, keeps its place in the credit, and ends as any other."""
-    jobs = await control.submit(2)
-    side = await control.side("w1", 1, ack_after_seconds=600)
-    await side.taker.has(1)
+    jobs, side = await control.running(2, prefetch=1, ack_after_seconds=600)
     first = list(side.held)
     control.clock.advance(599)
     assert side.broker.sweep() == 0
@@ -347,9 +378,7 @@ async def test_a_delivery_that_grows_old_is_acked_on_its_claim(control: Control)
 
 async def test_an_old_delivery_s_job_is_asked_about_after_a_reconnect(control: Control) -> None:
     """It has no message any more; its claim is still named and stands."""
-    [job] = await control.submit()
-    side = await control.side("w1", ack_after_seconds=60)
-    await side.taker.has(1)
+    [job], side = await control.running(ack_after_seconds=60)
     control.clock.advance(60)
     side.broker.sweep()
     await until_stands(control.broker, QUEUE, 0)
@@ -364,9 +393,7 @@ async def test_an_old_delivery_of_a_lost_worker_runs_again_when_its_lease_ends(
     control: Control,
 ) -> None:
     """Nobody has its message: the scheduler invites anew."""
-    [job] = await control.submit()
-    one = await control.side("w1", ack_after_seconds=60)
-    await one.taker.has(1)
+    [job], one = await control.running(ack_after_seconds=60)
     control.clock.advance(60)
     one.broker.sweep()
     await until_stands(control.broker, QUEUE, 0)
@@ -382,9 +409,7 @@ async def test_while_the_broker_itself_was_away_a_message_that_came_back_proves_
 ) -> None:
     """Everything is delivered again though the holders live: their runs go on, their messages end."""
     monkeypatch.setattr(asking, "PARK_MAX_SECONDS", 0.05)
-    [job] = await control.submit()
-    one = await control.side("w1")
-    await one.taker.has(1)
+    [job], one = await control.running()
     control.is_doubtful = True
     one.cut()
     two = await control.side("w2")
@@ -423,12 +448,8 @@ async def test_an_invitation_that_joins_a_message_that_waits_goes_back_with_it(
     control: Control,
 ) -> None:
     """The claim that it waits for may be over by then: nothing else would start the job any more."""
-    [job] = await control.submit()
-    one = await control.side("w1", 1)
-    await one.taker.has(1)
-    two = await control.side("w2")
-    await control.broker.publish([job_message(job, at=START)])
-    await wait_until(lambda: any(ask.is_parked for ask in asks(two)))
+    [job], _ = await control.running(prefetch=1)
+    two = await parked_at_another(control, job)
     control.clock.advance(11)
     await control.scheduler.tick()
     assert (await control.of(job))[:3] == ("queued", 1, 1)

@@ -116,13 +116,28 @@ async def test_at_the_very_end_of_a_lease_it_still_counts(desk: Desk) -> None:
 
 
 async def test_a_redelivery_takes_over_a_live_lease_and_charges_a_loss(desk: Desk) -> None:
-    """Its former channel is gone: nobody waits for the lease."""
+    """Its former channel is gone, and its holder says nothing when it is called: nobody waits for the lease."""
     job = job_in(JobState.RUNNING)
     await desk.store.insert_jobs([job])
-    answer = await desk.claim(job.id, redelivered=True)
+    called = await desk.claim(job.id, redelivered=True)
+    assert called.verdict is ClaimVerdict.HELD
+    assert called.retry_after_seconds < 3
+    answer = await desk.claim(job.id, redelivered=True, lease=called.lease)
     assert answer == ClaimAnswer(ClaimVerdict.GRANTED, 2, 1)
     assert await desk.state(job.id) == (JobState.RUNNING, 2, 1, "w2")
     assert [attempt.outcome for attempt in await desk.store.attempts(job.id)] == ["lose"]
+
+
+async def test_a_holder_that_lives_keeps_its_claim_when_a_message_comes_back(desk: Desk) -> None:
+    """A channel may be lost alone; whoever renews when it is called is no loss, whatever its clock says."""
+    job = job_in(JobState.RUNNING)
+    await desk.store.insert_jobs([job])
+    called = await desk.claim(job.id, redelivered=True)
+    assert await desk.claims.held("w1", [(job.id, 1)]) == [True]  # the clock stands still
+    answer = await desk.claim(job.id, redelivered=True, lease=called.lease)
+    assert (answer.verdict, answer.epoch) == (ClaimVerdict.HELD, 1)
+    assert answer.lease != called.lease
+    assert await desk.state(job.id) == (JobState.RUNNING, 1, 0, "w1")
 
 
 async def test_a_redelivery_of_an_older_claim_does_not_take_over_a_newer_one(desk: Desk) -> None:
@@ -134,11 +149,25 @@ async def test_a_redelivery_of_an_older_claim_does_not_take_over_a_newer_one(des
     assert (await desk.claim(job.id, redelivered=True, epoch=3)).verdict is ClaimVerdict.GRANTED
 
 
+async def test_a_claim_that_was_not_called_for_counts(desk: Desk) -> None:
+    """Its lease may end with the one that was: while the stethoscope is ahead, leases begin at one instant."""
+    job = make_job()
+    await desk.store.insert_jobs([job])
+    await desk.claim(job.id, worker="w1")
+    called = await desk.claim(job.id, redelivered=True)
+    await desk.claims.give_back([(job.id, 1)], "it stops")
+    assert (await desk.claim(job.id, worker="w3")).verdict is ClaimVerdict.GRANTED
+    answer = await desk.claim(job.id, redelivered=True, lease=called.lease)
+    assert (answer.verdict, answer.epoch) == (ClaimVerdict.HELD, 2)
+    assert await desk.state(job.id) == (JobState.RUNNING, 2, 0, "w3")
+
+
 async def test_a_job_lost_too_often_is_buried_instead_of_granted(desk: Desk) -> None:
     """The last loss ends it, with the reason."""
     job = job_in(JobState.RUNNING, losses=LOSSES_MAX - 1)
     await desk.store.insert_jobs([job])
-    assert await desk.claim(job.id, redelivered=True) == FINISHED
+    called = await desk.claim(job.id, redelivered=True)
+    assert await desk.claim(job.id, redelivered=True, lease=called.lease) == FINISHED
     kept = await desk.store.get_job(job.id)
     assert kept is not None
     assert kept.error is not None
@@ -149,7 +178,8 @@ async def test_a_cancelled_run_whose_worker_is_gone_is_over(desk: Desk) -> None:
     """A claim on it confirms the cancel instead of running it once more."""
     job = job_in(JobState.CANCELLING, losses=LOSSES_MAX - 1)
     await desk.store.insert_jobs([job])
-    assert await desk.claim(job.id, redelivered=True) == FINISHED
+    called = await desk.claim(job.id, redelivered=True)
+    assert await desk.claim(job.id, redelivered=True, lease=called.lease) == FINISHED
     assert (await desk.state(job.id))[0] is JobState.CANCELLED
 
 
@@ -173,6 +203,28 @@ async def test_what_is_given_back_is_charged_nothing(desk: Desk) -> None:
     assert await desk.state(jobs[0].id) == (JobState.QUEUED, 1, 0, "")
     assert await desk.state(jobs[1].id) == (JobState.RUNNING, 1, 0, "w1")
     assert [(change.id, change.state) for change in desk.changes] == [(jobs[0].id, "queued")]
+
+
+@pytest.mark.parametrize("losses", [0, LOSSES_MAX - 1])
+async def test_a_claim_that_was_given_back_in_vain_is_charged_nothing(
+    desk: Desk, losses: int
+) -> None:
+    """The store could not be told when it was given back: the next claim tells it, and takes its place."""
+    job = job_in(JobState.RUNNING, losses=losses)
+    await desk.store.insert_jobs([job])
+    answer = await desk.claim(job.id, redelivered=True, epoch=1, returned=True)
+    assert answer == ClaimAnswer(ClaimVerdict.GRANTED, 2, 1)
+    assert await desk.state(job.id) == (JobState.RUNNING, 2, losses, "w2")
+    assert [attempt.outcome for attempt in await desk.store.attempts(job.id)] == ["give_back"]
+
+
+async def test_only_the_claim_that_was_given_back_ends_with_it(desk: Desk) -> None:
+    """A newer one counts."""
+    job = job_in(JobState.RUNNING, epoch=3)
+    await desk.store.insert_jobs([job])
+    answer = await desk.claim(job.id, redelivered=True, epoch=2, returned=True)
+    assert answer.verdict is ClaimVerdict.HELD
+    assert await desk.state(job.id) == (JobState.RUNNING, 3, 0, "w1")
 
 
 async def test_lost_claims_are_charged_and_the_last_loss_buries(desk: Desk) -> None:
@@ -260,6 +312,17 @@ async def test_what_never_reached_its_worker_is_found(desk: Desk) -> None:
     await desk.store.insert_jobs([mine, named, other, over])
     found = await desk.claims.unheld("w1", [(named.id, named.epoch), (over.id, 1)])
     assert found == [(mine.id, mine.epoch)]
+
+
+async def test_a_lease_from_a_clock_that_was_ahead_makes_no_other_long(desk: Desk) -> None:
+    """It is renewed for itself; if its worker dies, its other jobs wait no longer than a lease."""
+    far = START + timedelta(hours=1)
+    ahead, other = job_in(JobState.RUNNING, lease_until=far), job_in(JobState.RUNNING)
+    await desk.store.insert_jobs([ahead, other])
+    assert await desk.claims.held("w1", [(ahead.id, 1), (other.id, 1)]) == [True, True]
+    kept = {job.id: job.lease_until for job in await desk.store.get_jobs([ahead.id, other.id])}
+    least = timedelta(milliseconds=1)
+    assert kept == {ahead.id: far + least, other.id: START + timedelta(seconds=10) + least}
 
 
 async def test_a_stranger_renews_nothing(desk: Desk) -> None:

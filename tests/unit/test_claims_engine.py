@@ -23,6 +23,7 @@ from dts_core.states import JobEvent, JobState
 from dts_core.stores.embedded import EmbeddedIntake, EmbeddedStore
 from dts_core.testing import START, ManualClock, wait_until
 from tests.support.jobs import LEASE, make_job, move
+from tests.support.porters import counted
 
 
 class Road:
@@ -121,7 +122,7 @@ async def test_submitted_jobs_run_once_and_are_done(road: Road) -> None:
     await wait_until(all_done)
     stats = {queue.name: (queue.ready, queue.unacked) for queue in await road.broker.stats()}
     assert stats["jobs.default"] == (0, 0)
-    assert (road.porter.results_recorded, road.porter.results_refused) == (300, 0)
+    await counted(road.porter, 300, 0)
 
 
 async def test_jobs_of_a_lost_worker_run_again_and_its_late_results_are_refused(road: Road) -> None:
@@ -136,12 +137,7 @@ async def test_jobs_of_a_lost_worker_run_again_and_its_late_results_are_refused(
     assert {(each.epoch, each.redelivered) for each in two.held} == {(2, True)}
     await two.report(JobEvent.FINISH, late)
     await two.finish(list(two.held))
-
-    async def counted() -> bool:
-        return road.porter.results_recorded + road.porter.results_refused == 10
-
-    await wait_until(counted)
-    assert (road.porter.results_recorded, road.porter.results_refused) == (5, 5)
+    await counted(road.porter, 5, 5)
     kept = await road.store.get_jobs([job.id for job in jobs])
     assert {(job.state, job.epoch, job.losses, job.worker) for job in kept} == {
         (JobState.DONE, 2, 1, "w2")

@@ -21,13 +21,16 @@ from dts_core.clients import (
     submission,
     transport,
 )
-from dts_core.clients.client import CollectionCalls, FunctionWrites, JobCalls
+from dts_core.clients.client import JobCalls
+from dts_core.clients.collections import CollectionCalls, FunctionWrites
 from dts_core.clients.endpoint import (
     Context,
     Contexts,
     find_endpoint,
     local_endpoint,
     read_contexts,
+    remove_context,
+    rename_context,
     write_contexts,
 )
 from dts_core.clients.stream import EventParser
@@ -105,6 +108,24 @@ async def test_a_passing_failure_of_a_submission_is_retried_with_the_same_key(
     await ask(handler, lambda c: c.submit("sample/echo"), blocking=blocking)
     assert len(keys) == 3
     assert len(set(keys)) == 1
+
+
+@both
+async def test_a_refusal_that_took_long_is_heard_at_once(
+    blocking: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has tried for us: a command does not ask three more times for as long."""
+    monkeypatch.setattr(transport, "WAITED_SECONDS", -1.0)
+    sent = 0
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal sent
+        sent += 1
+        return httpx.Response(503, json={"detail": "RabbitMQ is away.", "status": 503})
+
+    with pytest.raises(ApiError, match="RabbitMQ is away"):
+        await ask(handler, lambda c: c.submit("sample/echo"), blocking=blocking)
+    assert sent == 1
 
 
 @both
@@ -392,3 +413,21 @@ def test_what_is_no_address_is_told(url: str) -> None:
     for kind in (Client, SyncClient):
         with pytest.raises(ConfigError, match="no address"):
             kind(url)
+
+
+def test_contexts_are_renamed_and_removed() -> None:
+    """The current one stays so under its new name, in its place; without it there is none; mistakes are told."""
+    here, there = (Context(url=f"http://{name}", user="ann", token="t") for name in "ab")
+    known = Contexts(current="one", contexts={"one": here, "two": there})
+    for wrong in ("two", "", " "):
+        with pytest.raises(ConfigError):
+            rename_context(known, "one", wrong)
+    with pytest.raises(ConfigError, match="known: one, two"):
+        rename_context(known, "three", "four")
+    rename_context(known, "one", "prod")
+    assert known == Contexts(current="prod", contexts={"prod": here, "two": there})
+    assert remove_context(known, "two") == there
+    assert remove_context(known, "prod") == here
+    assert known == Contexts()
+    with pytest.raises(ConfigError, match="known: none"):
+        remove_context(known, "prod")

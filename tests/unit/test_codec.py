@@ -28,6 +28,7 @@ from dts_core.model import (
     ProgressReport,
 )
 from dts_core.states import JobEvent
+from tests.support.other_version import NEWER, OLDER, plain_of, unseen
 
 instants = st.integers(0, 7_000_000_000).map(lambda at: datetime.fromtimestamp(at, UTC))
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -172,7 +173,7 @@ def test_bytes_behind_the_message_are_refused(tail: bytes) -> None:
         codec.decode(bytes((codec.FORMAT, 1)) + packed, str)
 
 
-@pytest.mark.parametrize("head", [(0, 0), (codec.FORMAT + 2, 0), (codec.FORMAT, 4), (255, 255)])
+@pytest.mark.parametrize("head", [(codec.FORMAT + 2, 0), (codec.FORMAT, 4), (255, 255)])
 def test_an_unknown_format_or_flag_is_refused_with_its_number(head: tuple[int, int]) -> None:
     """What a far newer version sends is named, not guessed at."""
     with pytest.raises(CodecError, match="not known"):
@@ -186,6 +187,27 @@ def test_the_next_version_is_understood() -> None:
     assert codec.decode(bytes((codec.FORMAT + 1,)) + body[1:], Change) == Change("jobs", "1")
     newer = bytes((codec.FORMAT + 1, 0)) + longer
     assert codec.decode(newer, Change) == Change("jobs", "1", "done", 3, 1)
+
+
+@given(st.data())
+def test_every_record_of_the_versions_beside_this_one_is_read(data: st.DataObject) -> None:
+    """Without the field that was added last, or with one more, in every record within it."""
+    kind = data.draw(st.sampled_from(list(RECORDS)))
+    value = data.draw(RECORDS[kind])
+    older, newer = (msgspec.msgpack.encode(plain_of(value, each)) for each in (OLDER, NEWER))
+    assert len(older) <= len(msgspec.msgpack.encode(value)) < len(newer)
+    assert codec.decode(bytes((codec.FORMAT - 1, 0)) + older, kind) == unseen(value)
+    assert codec.decode(bytes((codec.FORMAT + 1, 0)) + newer, kind) == value
+
+
+def test_the_version_before_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who counts the format up reads what the version before wrote, what it lacks at its default."""
+    shorter = bytes((codec.FORMAT, 0)) + msgspec.msgpack.encode(["jobs", "1"])
+    monkeypatch.setattr(codec, "FORMAT", codec.FORMAT + 1)
+    assert codec.decode(shorter, Change) == Change("jobs", "1")
+    monkeypatch.setattr(codec, "FORMAT", codec.FORMAT + 1)
+    with pytest.raises(CodecError, match="not known here; this version reads 2 to 4"):
+        codec.decode(shorter, Change)
 
 
 def test_a_signature_block_is_stepped_over() -> None:

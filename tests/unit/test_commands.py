@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,31 @@ def test_every_command_has_help(name: str) -> None:
     told = CliRunner().invoke(dts, [name, "--help"])
     assert told.exit_code == 0
     assert "Usage" in told.output
+
+
+def helps(command: click.Command, called: str) -> Iterator[tuple[str, str]]:
+    """The help of a command and of all below it, by how it is called."""
+    with click.Context(command, info_name=called) as context:
+        yield called, command.get_help(context)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                assert below is not None
+                yield from helps(below, f"{called} {name}")
+
+
+def test_every_help_has_the_same_look() -> None:
+    """However deep a command lies: a line of usage, what it does, its options; text without any boxes."""
+    told = dict(helps(dts, "dts"))
+    assert {"dts login", "dts up", "dts admin users list"} <= told.keys()
+    odd = [
+        called
+        for called, text in told.items()
+        if not text.startswith(f"Usage: {called} ")
+        or "\nOptions:\n" not in text
+        or any("\u2500" <= letter <= "\u257f" for letter in text)
+    ]
+    assert odd == []
 
 
 def test_help_lists_every_command() -> None:

@@ -101,7 +101,7 @@ def attributes_read() -> set[str]:
         node.attr
         for package in ("dts_core", "dts_worker", "dts_tui")
         for file in (ROOT / package).rglob("*.py")
-        if file.name != "settings.py"
+        if file.parent.name != "settings"
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }

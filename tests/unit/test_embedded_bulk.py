@@ -9,7 +9,8 @@ from dts_core.errors import StoreError
 from dts_core.schema import SCHEMA
 from dts_core.sqlite import Connection, connect, prepare
 from dts_core.states import JobState
-from dts_core.stores.embedded.bulk import Updates, insert_new, rows_of
+from dts_core.stores.embedded.bulk import MANY, Updates, insert_new, rows_of
+from dts_core.stores.embedded.moves import Row
 from dts_core.stores.embedded.rows import insertion
 from tests.support.jobs import make_job
 
@@ -44,6 +45,25 @@ def test_what_is_there_already_is_told_among_what_is_new(connection: Connection)
     assert _insert(connection, ["c", "a", "d", "c"], 20) == [True, False, True, False]
     rows = rows_of(connection, ["a", "x", "b", "c", "d", "a"])
     assert {job: row.seq for job, row in rows.items()} == {"a": 1, "b": 2, "c": 20, "d": 22}
+
+
+def test_many_are_read_as_few_are(connection: Connection) -> None:
+    """Whatever ids a worker names, and whatever stands in the row: one step gives what single ones give."""
+    odd = ['"', "\\", "a'b", "é\u2028", "a\x00b", "[1]", "", " a", "{}", "1"]
+    _insert(connection, [*odd[:-2], "a"])
+    connection.execute("UPDATE jobs SET host=?, lease=?, started=NULL", (odd[3] + '"', 1 << 60))
+    asked = [*odd, "a", "unknown", "a"]
+    one_by_one = {job: row for job in asked for job, row in rows_of(connection, [job]).items()}
+    together = rows_of(connection, asked)
+    assert len(asked) >= MANY
+    assert {job: _values(row) for job, row in together.items()} == {
+        job: _values(row) for job, row in one_by_one.items()
+    }
+    assert set(together) == {*odd[:-2], "a"}
+
+
+def _values(row: Row) -> list[object]:
+    return [getattr(row, name) for name in Row.__slots__]
 
 
 def test_an_update_that_finds_its_row_changed_spoils_the_whole_write(

@@ -125,6 +125,7 @@ def test_password_lies_in_private_files_alone(tmp_path: Path) -> None:
         (["--host", "a", "--queue", "host.b"], 2, "is not for a worker"),
         (["--host", "a", "--queue", "A*"], 1, "is not a name"),
         (["--host", "a", "--url", "sqlite:///d"], 1, "is no RabbitMQ"),
+        (["--host", "a", "--certificate", "--url", "amqp://h/v"], 1, "by amqps:// alone"),
         (["--host", "a", "--management", "ftp://h"], 1, r"expected http\(s\)"),
         (["--host", "a", "--management", "http://u:p@h"], 1, "seen by everybody"),
     ],

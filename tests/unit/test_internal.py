@@ -17,6 +17,8 @@ from dts_core.daemons.internal_calls import BuiltinCall
 from dts_core.daemons.internal_reports import RECORDS_MAX, Reports
 from dts_core.errors import BrokerUnavailable, CodecError
 from dts_core.model import JobMessage, LogBatch, ProgressReport
+from dts_core.remote import Remotes
+from dts_core.sealed import Secrets
 from dts_core.services.container import Services
 from dts_core.testing import ManualClock, wait_until
 from tests.support.brokers import RecordingBroker
@@ -31,7 +33,9 @@ def broker() -> RecordingBroker:
 
 @pytest.fixture
 def reports(broker: RecordingBroker) -> Reports:
-    return Reports(cast(Broker, broker), ManualClock(), host="control", worker="internal")
+    return Reports(
+        cast(Broker, broker), ManualClock(), host="control", worker="internal", secrets=Secrets()
+    )
 
 
 @pytest.fixture
@@ -49,7 +53,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Main], None]:
 def call(reports: Reports, **fields: Any) -> BuiltinCall:
     given = {"function": "dts/probe", "version": "0" * 64, "is_async": True, "attempt": 1}
     job = JobMessage(**{"id": "J", "args": b"[]", "kwargs": b"{}", **given, **fields})
-    return BuiltinCall(job, "probe", cast(Services, None), reports, 7, ManualClock())
+    return BuiltinCall(
+        job, "probe", cast(Services, None), cast(Remotes, None), reports, 7, ManualClock()
+    )
 
 
 def failure(ended: Ended) -> tuple[str, bool]:
@@ -161,19 +167,22 @@ async def test_broken_arguments_are_refused(install: Any, reports: Reports) -> N
 async def test_function_sees_its_call(install: Any, reports: Reports) -> None:
     """`current()` gives the job and who called; two calls at once do not see each other's."""
     seen = []
+    other_was_here = asyncio.Event()
 
-    async def main(pause: float) -> str:
-        await asyncio.sleep(pause)
+    async def main(wait: bool) -> str:
+        if wait:
+            await other_was_here.wait()
         seen.append((current().job, current().submitter))
+        other_was_here.set()
         return current().job
 
     install(main)
     ends = await asyncio.gather(
-        call(reports, id="A", submitter="ann", args=b"[0.02]").end(),
-        call(reports, id="B", submitter="bob", args=b"[0.01]").end(),
+        call(reports, id="A", submitter="ann", args=b"[true]").end(),
+        call(reports, id="B", submitter="bob", args=b"[false]").end(),
     )
     assert [msgspec.json.decode(ended.result or b"") for ended in ends] == ["A", "B"]
-    assert sorted(seen) == [("A", "ann"), ("B", "bob")]
+    assert seen == [("B", "bob"), ("A", "ann")]
 
 
 async def test_progress_and_logs_are_sent(

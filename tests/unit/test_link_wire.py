@@ -64,6 +64,20 @@ async def test_frames_of_a_turn_go_out_in_order(pair: Pair) -> None:
     assert await running == "it was closed here."
 
 
+async def test_a_peer_that_misses_its_pings_is_silent_until_it_is_heard(pair: Pair) -> None:
+    """Long before it counts as lost, so that nothing more is handed to it."""
+    told: list[bool] = []
+    wire = wire_on(pair, [], ping_seconds=0.05, lost_seconds=60)
+    wire.on_silence = told.append
+    running = asyncio.ensure_future(wire.run())
+    pair.peer_writer.write(frames.pack(frames.Ping()))
+    await wait_until(lambda: told == [True])
+    pair.peer_writer.write(frames.pack(frames.Ping()))
+    await wait_until(lambda: told[:2] == [True, False])
+    wire.close()
+    await running
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [

@@ -14,13 +14,15 @@ from dts_core import codec
 from dts_core.brokers.base import HEARTBEATS, RESULTS, Broker, Message, Outgoing
 from dts_core.clock import SystemClock
 from dts_core.daemons import ear
+from dts_core.daemons.arrivals import Arrivals
 from dts_core.daemons.ear import Ear, Recorder
 from dts_core.daemons.porter import Porter
 from dts_core.daemons.scheduler import Scheduler
 from dts_core.daemons.stethoscope import Stethoscope
 from dts_core.errors import BrokerUnavailable, DtsError, StoreUnavailable
-from dts_core.model import Heartbeat, Job, JobResult, JobResults, ProgressReport
+from dts_core.model import Heartbeat, Job, JobResult, JobResults, PartState, ProgressReport
 from dts_core.services.listening import Hearing, ToldLeases
+from dts_core.services.recording import RECORDER, Recording
 from dts_core.settings import (
     PorterSettings,
     RetentionSettings,
@@ -29,7 +31,7 @@ from dts_core.settings import (
 )
 from dts_core.states import JobEvent, JobState
 from dts_core.stores.base import Intake, Store
-from dts_core.testing import ManualClock, wait_until
+from dts_core.testing import START, ManualClock, wait_until
 from tests.contract.store_backends import Engine, embedded
 from tests.support.beats import make_beat
 from tests.support.jobs import job_in
@@ -310,6 +312,52 @@ async def test_results_that_are_not_recorded_yet_end_no_lease(town: Town, second
     assert kept.state is JobState.DONE
 
 
+def said(name: str, second: int, *, takers: int, heard: int | None = None) -> PartState:
+    """A porter's word in a second; `heard` is when its newest proof was sent."""
+    return PartState(
+        id=name, name=RECORDER, host="h", pid=1, version="1", started_at=START,
+        seen_at=START + timedelta(seconds=second), takers=takers,
+        heard_until=None if heard is None else START + timedelta(seconds=heard),
+    )  # fmt: skip
+
+
+def test_every_porter_has_to_keep_up() -> None:
+    """One that says nothing counts while the broker has it for a taker, no longer; words from before a pause do not."""
+    clock = ManualClock()
+    recording = Recording(clock)
+
+    def look(*parts: PartState) -> bool:
+        clock.advance(1)
+        recording.look(parts)
+        return recording.keeps_up()
+
+    for second in range(5):
+        both = [said(name, second, takers=2, heard=second) for name in ("p", "q")]
+        assert look(*both) is (second > 0)
+    still = both[1]
+    kept = [look(said("p", second, takers=2, heard=second), still) for second in range(5, 10)]
+    assert kept == [True, True, False, False, False]
+    assert look(said("p", 10, takers=1, heard=10), still)
+    assert not look(said("p", 11, takers=2, heard=11), still)
+    assert look(said("p", 12, takers=2, heard=12), said("q", 12, takers=2))
+    clock.advance(10)
+    assert not look(said("p", 23, takers=2, heard=23), said("q", 13, takers=2))
+    assert not look(said("p", 24, takers=2, heard=24), said("q", 13, takers=2))
+    assert look(said("p", 25, takers=2, heard=25), said("q", 25, takers=2))
+
+
+def test_a_porter_says_nothing_while_it_is_behind() -> None:
+    """The oldest that came counts, not the newest; what is done counts no more."""
+    arrivals = Arrivals()
+    arrivals.come(10.0, 0)
+    arrivals.come(12.0, 5)
+    assert arrivals.waits(13.0, came=8, done=4) == 3.0
+    assert arrivals.waits(13.0, came=8, done=5) == 1.0
+    assert arrivals.waits(13.0, came=8, done=8) == 0.0
+    arrivals.come(20.0, 8)
+    assert arrivals.waits(21.0, came=9, done=8) == 1.0
+
+
 @pytest.mark.parametrize("seconds", [2, 7, 60])
 async def test_a_store_that_was_away(town: Town, seconds: int) -> None:
     """What was heard meanwhile could not be written: that is a gap like any other."""
@@ -418,6 +466,9 @@ class Turns:
         self.porters: list[Recorder] = []
         self.sent = 0
 
+    async def save_part(self, part: PartState) -> None:
+        """What they say is of no concern here."""
+
     async def publish(self, items: Sequence[Outgoing]) -> None:
         for item in items:
             self.sent += 1
@@ -432,7 +483,8 @@ async def test_porters_in_step_hear_themselves_all_the_same(
     monkeypatch.setattr(ear, "PROOF_SECONDS", 0.002)
     turns = Turns()
     turns.porters = [
-        Recorder(cast(Broker, turns), cast(Store, None), SystemClock(), name) for name in ("p", "q")
+        Recorder(cast(Broker, turns), cast(Store, turns), SystemClock(), name)
+        for name in ("p", "q")
     ]
     tasks = [asyncio.create_task(each.run()) for each in turns.porters]
     await wait_until(lambda: all(each.heard is not None for each in turns.porters))

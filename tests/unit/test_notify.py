@@ -139,3 +139,29 @@ async def test_without_a_manager_nothing_is_probed() -> None:
     assert not task.done()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def test_what_a_manager_had_no_room_for_is_told_later(tmp_path: Path) -> None:
+    """It reads late: that all is ready, and the last line of status, come with what is sent next."""
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.setblocking(False)
+        notifier = Notifier(str(path))
+        while notifier._send("WATCHDOG=1"):
+            pass
+        notifier.ready("begun")
+        notifier.status("broker up")
+
+        def read() -> list[str]:
+            found = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    found.append(manager.recv(4096).decode())
+            return found
+
+        assert set(read()) == {"WATCHDOG=1"}
+        notifier.status("broker up")
+        notifier.ping()
+        assert read() == ["READY=1\nSTATUS=begun", "STATUS=broker up", "WATCHDOG=1"]
+        notifier.close()

@@ -30,9 +30,8 @@ class Both:
     async def publish(self, items: Sequence[Outgoing]) -> None:
         self._note("publish", [item.message.message_id for item in items])
 
-    async def apply(self, transitions: Sequence[Transition]) -> list[Outcome]:
-        self._note("apply", [each.id for each in transitions])
-        return []
+    async def mark_published(self, jobs: Sequence[Job], at: Any) -> None:
+        self._note("published", [job.id for job in jobs])
 
     async def apply_owing(self, transitions: Sequence[Transition]) -> list[Outcome]:
         self._note("owe", [each.id for each in transitions])
@@ -55,7 +54,7 @@ async def test_the_record_is_durable_before_the_message_goes() -> None:
     """Then the record says that the message went."""
     both, job = Both(), make_job()
     assert await _intake(both).accept([job], [invitation(job)]) == [job.id]
-    assert both.told == [("store", [job.id]), ("publish", [job.id]), ("apply", [job.id])]
+    assert both.told == [("store", [job.id]), ("publish", [job.id]), ("published", [job.id])]
     assert both.states == {job.id: JobState.PENDING}
 
 

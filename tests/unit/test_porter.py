@@ -1,14 +1,17 @@
 """The porter: from workers' reports to what is recorded, over the real store."""
 
+import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from dts_core.brokers.base import Broker
+from dts_core.brokers.base import RESULTS, Broker, Delivery, Message
+from dts_core.codec import encode
+from dts_core.daemons.ear import Recorder
 from dts_core.daemons.porter import Porter
 from dts_core.errors import BrokerUnavailable, StoreUnavailable
 from dts_core.model import Job, JobError, JobResult, JobResults
@@ -59,6 +62,35 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 def fail(job: Job, **fields: Any) -> JobResult:
     return JobResult(job.id, 1, JobEvent.FAIL, **({"error": ERROR} | fields))
+
+
+class Listened:
+    """Who asks a porter whether it keeps up."""
+
+    waits: Callable[[], float]
+
+    def hears(self, report: JobResults) -> bool:
+        return False
+
+
+async def test_what_a_porter_has_just_begun_still_waits(desk: Desk) -> None:
+    """It counts from its arrival until it is recorded, at whatever moment somebody looks."""
+    listened, clock = Listened(), desk.clock
+    porter = Porter(
+        cast(Broker, desk.broker), desk.engine.store, desk.engine.intake, PorterSettings(), clock,
+        recorder=cast(Recorder, listened),
+    )  # fmt: skip
+    job = await desk.running()
+    body = encode(JobResults("h1", "w1", [JobResult(job.id, 1, JobEvent.FINISH)]))
+    porter._arrived([Delivery(1, RESULTS, Message(body))])
+    clock.advance(1)
+    porter._begin()
+    assert listened.waits() == 1.0  # its task has not run yet
+    clock.advance(1)
+    assert listened.waits() == 2.0
+    await asyncio.gather(*porter._running)
+    assert listened.waits() == 0.0
+    assert (await desk.kept(job)).state is JobState.DONE
 
 
 async def test_a_result_is_recorded_and_announced(desk: Desk) -> None:

@@ -15,7 +15,7 @@ import pytest
 from dts_core.clock import SystemClock
 from dts_core.codec import decode, encode
 from dts_core.errors import BrokerUnavailable
-from dts_core.model import Disk, Heartbeat
+from dts_core.model import Disk, Heartbeat, Readied
 from dts_core.settings import ProberSettings
 from dts_core.states import WorkerEvent
 from dts_core.testing import wait_until
@@ -45,6 +45,9 @@ class Facts:
 
     def functions(self) -> dict[str, str]:
         return {"sample/noop": "0" * 64}
+
+    def readied(self) -> list[Readied]:
+        return []
 
 
 class Wire:

@@ -5,48 +5,49 @@ import random
 from typing import Any
 
 import pytest
-from pamqp import commands
-from pamqp.header import ContentHeader
 
 from dts_core.brokers.base import HEARTBEATS, RESULTS, Message, Outgoing, QueueSpec
+from dts_core.brokers.rabbitmq import refusals
 from dts_core.brokers.rabbitmq.acks import AckBook
 from dts_core.brokers.rabbitmq.aiopika_plane import AioPikaPlane
 from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
 from dts_core.brokers.rabbitmq.deadlines import answered
+from dts_core.brokers.rabbitmq.framing import spec, writing
 from dts_core.brokers.rabbitmq.making import Maker
 from dts_core.brokers.rabbitmq.patience import patiently
 from dts_core.brokers.rabbitmq.publishing import Parcel, Publisher
+from dts_core.brokers.rabbitmq.stream import Stream
 from dts_core.brokers.rabbitmq.topology import REPLIES, Topology
 from dts_core.errors import BrokerUnavailable, QueueNotFound
 from dts_core.settings import QueueNames, RabbitSettings
 from dts_core.testing import wait_until
+from tests.support import amqp
 
 
 class Channel:
-    """Takes whatever is sent and says nothing by itself."""
+    """A channel of the driver that says nothing by itself."""
 
-    def pack(self, *frames: Any) -> bytes:
-        return b""
+    number = 1
 
-    def pack_content(self, head: bytes, properties: Any, body: bytes) -> bytes:
-        return body
-
-    async def send(self, data: bytes) -> None:
-        await asyncio.sleep(0)
-
-
-class Connection:
-    """Is never blocked."""
-
-    async def ready(self) -> None:
-        return
+    def __init__(self) -> None:
+        self.on_consumer_cancel_callbacks: set[Any] = set()
+        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 @pytest.fixture
-async def plane() -> AioPikaPlane:
-    found = AioPikaPlane(Connection(), 1.0)
-    found._channel = Channel()  # type: ignore[assignment]
-    return found
+async def stream() -> Stream:
+    """Of a connection without a socket."""
+    return Stream(asyncio.StreamReader(), asyncio.get_running_loop())
+
+
+@pytest.fixture
+async def channel() -> Channel:
+    return Channel()
+
+
+@pytest.fixture
+async def plane(stream: Stream, channel: Channel) -> AioPikaPlane:
+    return AioPikaPlane(channel, stream, 1.0)  # type: ignore[arg-type]
 
 
 def _publish(plane: AioPikaPlane, name: str) -> "asyncio.Future[None]":
@@ -56,11 +57,6 @@ def _publish(plane: AioPikaPlane, name: str) -> "asyncio.Future[None]":
 
 def _parcel(name: str) -> Parcel:
     return Parcel("", "queue", Message(b"body", message_id=name), True, True)
-
-
-def _return(name: str) -> tuple[commands.Basic.Return, ContentHeader]:
-    properties = commands.Basic.Properties(message_id=name)
-    return commands.Basic.Return(312, "NO_ROUTE", "", "queue"), ContentHeader(properties=properties)
 
 
 def test_an_ack_never_covers_what_is_still_out() -> None:
@@ -86,36 +82,87 @@ def test_an_ack_never_covers_what_is_still_out() -> None:
         assert acked == set(range(1, 20))
 
 
-async def test_a_publication_counts_with_its_confirm_alone(plane: AioPikaPlane) -> None:
+async def test_a_publication_counts_with_its_confirm_alone(
+    plane: AioPikaPlane, stream: Stream
+) -> None:
     """In whatever order the broker confirms; a number confirms no other, `multiple` all before it."""
     sent = [_publish(plane, f"m{number}") for number in range(5)]
     await asyncio.sleep(0)
     assert not any(future.done() for future in sent)
-    plane.confirmed(3, multiple=False, is_taken=True)
+    stream.data_received(amqp.confirm(spec.BASIC_ACK, 3))
     assert [future.done() for future in sent] == [False, False, True, False, False]
-    plane.confirmed(4, multiple=True, is_taken=True)
+    stream.data_received(amqp.confirm(spec.BASIC_ACK, 4, multiple=True))
     assert [future.done() for future in sent] == [True, True, True, True, False]
-    plane.confirmed(5, multiple=False, is_taken=False)
+    stream.data_received(amqp.confirm(spec.BASIC_NACK, 5))
     with pytest.raises(BrokerUnavailable):
         await sent[4]
 
 
-async def test_a_publication_that_no_queue_took_is_an_error(plane: AioPikaPlane) -> None:
+async def test_a_publication_that_no_queue_took_is_an_error(
+    plane: AioPikaPlane, stream: Stream
+) -> None:
     """Its confirm follows, and changes nothing."""
     lost, taken = _publish(plane, "lost"), _publish(plane, "taken")
-    plane.returned(*_return("lost"))
-    plane.confirmed(2, multiple=True, is_taken=True)
+    stream.data_received(amqp.returned("queue", message_id="lost"))
+    stream.data_received(amqp.confirm(spec.BASIC_ACK, 2, multiple=True))
     with pytest.raises(QueueNotFound):
         await lost
     await taken
 
 
-async def test_a_lost_channel_ends_every_wait(plane: AioPikaPlane) -> None:
-    """The outcome is unknown, and is said to be."""
+async def test_a_lost_channel_ends_every_wait(plane: AioPikaPlane, channel: Channel) -> None:
+    """The outcome is unknown, and is said to be; the owner hears it once."""
+    told: list[str] = []
+    plane.on_lost = told.append
     future = _publish(plane, "m")
-    plane._end("the channel was lost.")
+    channel.closing.set_exception(OSError("gone"))
     with pytest.raises(BrokerUnavailable, match="unknown"):
         await future
+    assert len(told) == 1
+
+
+class Transport:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_nothing_is_sent_on_a_channel_that_the_broker_closed(
+    plane: AioPikaPlane, stream: Stream, is_slow: bool
+) -> None:
+    """The driver answers it later: an ack behind that answer would cost the connection and all its other channels."""
+    transport = Transport()
+    told: list[str] = []
+    plane.on_lost = told.append
+    stream.connection_made(transport)  # type: ignore[arg-type]
+    if is_slow:
+        stream.pause_writing()
+    plane.ack(1)
+    stream.data_received(amqp.close(spec.CHANNEL_CLOSE, 406, "late"))
+    assert transport.written == [writing.ack(1, 1, multiple=False)]
+    plane.ack(2)
+    plane.nack(3, requeue=True)
+    with pytest.raises(BrokerUnavailable, match="late"):
+        await _publish(plane, "m")
+    if is_slow:
+        stream.resume_writing()
+    await asyncio.sleep(0)
+    assert len(transport.written) == 1
+    assert told == ["the channel was lost (late)."]
 
 
 async def test_a_confirm_is_waited_for_no_longer_than_its_deadline(plane: AioPikaPlane) -> None:
@@ -129,6 +176,28 @@ async def test_a_confirm_is_waited_for_no_longer_than_its_deadline(plane: AioPik
     assert doubts
 
 
+async def test_a_channel_that_refuses_is_given_up(
+    plane: AioPikaPlane, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A moment later, and only while it is in use: it may know none but a node of the cluster that is gone."""
+    monkeypatch.setattr(refusals, "ELECTION_SECONDS", 0.01)
+    doubts: list[str] = []
+    publisher = Publisher(window=10, deadline_seconds=5, in_doubt=doubts.append)
+    publisher.use(plane)
+    for number in (1, 2):
+        task = asyncio.create_task(publisher.publish([_parcel("m")]))
+        await wait_until(lambda: len(plane._confirms) == 1)
+        stream.data_received(amqp.confirm(spec.BASIC_NACK, number))
+        with pytest.raises(BrokerUnavailable, match="refused"):
+            await task
+        if number == 1:
+            await wait_until(lambda: len(doubts) == 1)
+            continue
+        publisher.stop()
+        await asyncio.sleep(0.05)
+    assert len(doubts) == 1
+
+
 async def test_without_a_connection_a_publisher_gives_up_in_time() -> None:
     """It would wait for ever for one to come."""
     publisher = Publisher(window=10, deadline_seconds=0.05, in_doubt=lambda reason: None)
@@ -137,17 +206,19 @@ async def test_without_a_connection_a_publisher_gives_up_in_time() -> None:
             await publisher.publish([_parcel("m")])
 
 
-async def test_a_publisher_returns_after_the_last_confirm(plane: AioPikaPlane) -> None:
+async def test_a_publisher_returns_after_the_last_confirm(
+    plane: AioPikaPlane, stream: Stream
+) -> None:
     """Not with the first, and with the error of any."""
     publisher = Publisher(window=10, deadline_seconds=5, in_doubt=lambda reason: None)
     publisher.use(plane)
     task = asyncio.create_task(publisher.publish([_parcel("a"), _parcel("b")]))
-    await wait_until(lambda: len(plane._open) == 2)
-    plane.confirmed(2, multiple=False, is_taken=True)
+    await wait_until(lambda: len(plane._confirms) == 2)
+    stream.data_received(amqp.confirm(spec.BASIC_ACK, 2))
     await asyncio.sleep(0)
     assert not task.done()
-    plane.returned(*_return("a"))
-    plane.confirmed(1, multiple=False, is_taken=True)
+    stream.data_received(amqp.returned("queue", message_id="a"))
+    stream.data_received(amqp.confirm(spec.BASIC_ACK, 1))
     with pytest.raises(QueueNotFound):
         await task
 

@@ -31,11 +31,17 @@ class CountingBroker(RecordingBroker):
     def __init__(self) -> None:
         super().__init__()
         self.ready: dict[str, int] = {}
+        self.unacked: dict[str, int] = {}
         self.tries = 0
 
     async def stats(self) -> list[QueueStats]:
         return [
-            QueueStats(name=name, ready=self.ready.get(name, 0), unacked=0, consumers=1)
+            QueueStats(
+                name=name,
+                ready=self.ready.get(name, 0),
+                unacked=self.unacked.get(name, 0),
+                consumers=1,
+            )
             for name in sorted(self.declared)
         ]
 
@@ -103,6 +109,32 @@ async def test_a_message_that_was_lost_with_its_queue_goes_out_again(desk: Desk)
     desk.broker.ready = {"jobs.default": 1}
     await desk.scheduler.publish_lost()
     assert desk.broker.invited() == [other.id]
+
+
+async def test_a_job_whose_worker_is_slow_to_claim_it_is_not_invited_to_without_end(
+    desk: Desk,
+) -> None:
+    """A message may wait in a worker's hands: more and more rarely another one goes out."""
+    [job] = await desk.add(JobState.QUEUED)
+    desk.clock.advance(LOST + 0.001)
+    invited = []
+    for _ in range(30):
+        await desk.scheduler.publish_lost()
+        invited.append(len(desk.broker.invited()))
+        desk.clock.advance(LOST)
+    assert [at for at, count in enumerate(invited) if count] == [0, 1, 3, 7, 15]
+    found = await desk.store.get_job(job.id)
+    assert found is not None
+    assert found.state is JobState.QUEUED
+
+
+async def test_what_runs_hides_nothing(desk: Desk) -> None:
+    """A queue whose messages are all in hand looks the same with a lost one."""
+    [job] = await desk.add(JobState.QUEUED)
+    desk.broker.unacked = {"jobs.default": 3}
+    desk.clock.advance(LOST + 0.001)
+    await desk.scheduler.publish_lost()
+    assert desk.broker.invited() == [job.id]
 
 
 async def test_a_paused_queue_has_its_messages_with_the_workers_perhaps(desk: Desk) -> None:

@@ -158,7 +158,7 @@ async def test_other_interpreters_run_functions(python: str) -> None:
 
 
 def test_without_dts_core_there_is_only_job(tmp_path: Path) -> None:
-    """Where the package is missing, `dts_core` is a stand-in with the name `job`."""
+    """Where the package is missing, `dts_core` is a stand-in with what functions import."""
     runner = tmp_path / "elsewhere" / "runner"
     shutil.copytree(Path(frames.__file__).parent, runner)
     code = f"""
@@ -174,8 +174,9 @@ for name in ("frames", "jobapi", "hardening", "child"):
     module = import_module("dts_core.runner." + name)
 sys.meta_path.append(module._StandIn())
 import dts_core
-from dts_core import job
-assert dts_core.__all__ == ["job"] and job is sys.modules["dts_core.runner.jobapi"].job
+from dts_core import Secret, job
+own = sys.modules["dts_core.runner.jobapi"]
+assert dts_core.__all__ == ["job", "Secret"] and job is own.job and Secret is own.Secret
 try:
     import dts_core.model
 except ImportError:

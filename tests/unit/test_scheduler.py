@@ -193,6 +193,23 @@ async def test_retention_forgets_jobs_and_logs(desk: Desk) -> None:
     assert [record.text for record in await desk.store.find_logs(LogQuery())] == ["new"]
 
 
+async def test_what_is_kept_for_minutes_is_looked_at_within_them(desk: Desk) -> None:
+    """An hour later there would be sixty times as much as was asked for."""
+    desk.scheduler = Scheduler(
+        cast(Broker, desk.broker), desk.store, desk.engine.intake, SchedulerSettings(),
+        RetentionSettings(jobs_days=240 / 86_400), desk.clock,
+    )  # fmt: skip
+    await desk.scheduler.do_chores()
+    old = make_job(state=JobState.DONE, finished_at=START)
+    await desk.store.insert_jobs([old])
+    desk.clock.advance(239)
+    await desk.scheduler.do_chores()
+    assert await desk.store.get_job(old.id) is not None
+    desk.clock.advance(60)
+    await desk.scheduler.do_chores()
+    assert await desk.store.get_job(old.id) is None
+
+
 async def test_chores_are_done_at_once_and_then_every_so_often(desk: Desk) -> None:
     """Minutes are rolled up by the minute, not by the tick."""
     points = [
@@ -261,29 +278,6 @@ async def test_what_cannot_be_moved_is_not_tried_without_pause(
     with contextlib.suppress(asyncio.CancelledError):
         await running
     assert elapsed >= 4 * 0.02
-
-
-async def test_a_nudge_ends_the_pause(desk: Desk) -> None:
-    """What was scheduled meanwhile is looked at without waiting for the tick."""
-    slow = Scheduler(
-        cast(Broker, desk.broker),
-        desk.store,
-        desk.engine.intake,
-        SchedulerSettings(tick_seconds=3600),
-        RetentionSettings(),
-        desk.clock,
-    )
-    running = asyncio.create_task(slow.run())
-    job = await desk.add(JobState.SCHEDULED, due_at=START)
-
-    async def queued() -> bool:
-        slow.nudge()
-        return await desk.state(job) is JobState.QUEUED
-
-    await wait_until(queued)
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
 
 
 async def test_a_message_carries_what_a_worker_needs(desk: Desk) -> None:

@@ -1,11 +1,14 @@
 """Signatures read from source by parsing alone."""
 
 from pathlib import Path
+from typing import get_type_hints
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dts_core import Secret
 from dts_core.errors import FunctionRefused
 from dts_core.model import Parameter
 from dts_core.resources import etc_folder
@@ -15,6 +18,51 @@ from dts_core.services.signature import read_source, written_signature
 def parameters(signature: str, before: str = "") -> dict[str, Parameter]:
     found = read_source(f"{before}\ndef main({signature}):\n    pass\n").parameters
     return {each.name: each for each in found}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind", "optional"),
+    [
+        ("Secret", "secret", False),
+        ("dts_core.Secret", "secret", False),
+        ("'Secret'", "secret", False),
+        ("Secret | None", "secret", True),
+        ("Optional[Secret]", "secret", True),
+        ("Hidden", "secret", False),
+        ("Token", "secret", False),
+        ("Annotated[str, Secret]", "secret", False),
+        ("Annotated[Secret, 'of the host']", "secret", False),
+        ("Annotated[int, Secret]", "integer", False),
+        ("Secret | int", "any", False),
+        ("list[Secret]", "list", False),
+        ("dict[str, Secret] | None", "mapping", True),
+        ("tuple[int, list[Hidden]]", "list", False),
+    ],
+)
+def test_a_secret_anywhere_in_an_annotation_makes_it_secret(
+    annotation: str, kind: str, optional: bool
+) -> None:
+    """By itself, renamed, by an alias or within other types: nothing of the argument is to be stored in clear."""
+    before = "from dts_core import Secret as Hidden\nToken = Hidden"
+    found = parameters(f"x: {annotation}", before)["x"]
+    assert (found.type, found.optional, found.secret) == (kind, optional, True)
+    assert found.is_secret
+
+
+def test_other_arguments_are_no_secrets() -> None:
+    """A name that only looks like one, and a help text, hide nothing."""
+    found = parameters("secret: str, b: Annotated[str, 'Secret'], c: list[str] = [], d=None")
+    assert not any(each.is_secret for each in found.values())
+
+
+def test_the_annotation_is_one_of_a_str_to_others() -> None:
+    """What reads annotations at run time sees a text: no class of ours reaches a function."""
+    assert msgspec.convert(["a"], list[Secret]) == ["a"]
+    assert get_type_hints(takes_a_secret)["password"] is str
+
+
+def takes_a_secret(password: Secret) -> None:
+    del password
 
 
 @pytest.mark.parametrize(

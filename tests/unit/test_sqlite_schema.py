@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dts_core.errors import SchemaMismatch, StoreUnavailable
-from dts_core.schema import MIGRATIONS, SCHEMA
+from dts_core.schema import MIGRATIONS, SCHEMA, SCHEMA_1
 from dts_core.sqlite import SCHEMA_VERSION, Connection, all_rows, connect, prepare
 
 OLD = "CREATE TABLE t(x); INSERT INTO t VALUES(7);"
@@ -57,6 +57,27 @@ def test_a_new_file_gets_the_whole_schema(tmp_path: Path) -> None:
 def test_every_released_schema_can_be_migrated() -> None:
     """From each version before this one there is a step to the next."""
     assert set(MIGRATIONS) == set(range(1, SCHEMA_VERSION))
+
+
+def test_jobs_of_an_older_file_are_counted_by_their_namespaces(tmp_path: Path) -> None:
+    """The figures of a namespace are right from the first moment after the migration."""
+    path = tmp_path / "dts.db"
+    prepare(path, SCHEMA_1, {}, version=1)
+    connection = connect(path)
+    for number, (namespace, state) in enumerate(
+        [("etl", "done"), ("etl", "done"), ("etl", "queued"), ("ops", "done")]
+    ):
+        connection.execute(
+            "INSERT INTO jobs(id, state, epoch, function, namespace, submitter, created, changed, doc) "
+            "VALUES(?,?,0,'f',?,'ann',0,?,x'')",
+            (str(number), state, namespace, number),
+        )
+    connection.close()
+    prepare(path, SCHEMA, MIGRATIONS)
+    _, counted = content(
+        path, "SELECT namespace, state, jobs FROM namespace_counters ORDER BY 1, 2"
+    )
+    assert counted == [("etl", "done", 2), ("etl", "queued", 1), ("ops", "done", 1)]
 
 
 def test_a_newer_file_is_refused_untouched(tmp_path: Path) -> None:

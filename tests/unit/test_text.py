@@ -121,18 +121,6 @@ def test_line_feeds_divide_and_carriage_returns_do_not() -> None:
     assert text.clean("a\tb") == "a    b"
 
 
-@given(st.binary(max_size=500))
-def test_bytes_of_any_kind_become_printable(raw: bytes) -> None:
-    """What is no UTF-8 is shown as bytes, and the rest is text."""
-    assert text.is_safe(text.clean_bytes(raw))
-
-
-def test_broken_utf8_is_shown_byte_by_byte() -> None:
-    """No replacement mark hides what was there."""
-    assert text.clean_bytes(b"caf\xe9 \xf0\x9f\x98\x80 \xff") == "caf\\xe9 \U0001f600 \\xff"
-    assert len(text.clean_bytes(b"\xff" * 10_000_000)) <= text.LINE_MAX
-
-
 def test_a_cell_shows_the_first_line() -> None:
     """Leading blank space does not hide the message."""
     assert text.one_line("\n  first\nsecond") == "first"

@@ -199,7 +199,7 @@ async def test_cancel_before_the_start(tmp_path: Path) -> None:
         async with http(opened, token) as client:
             await client.post("/jobs", params={"wait": 20}, json={"function": "dts/status"})
             assert (await client.get(f"/jobs/{job_id}")).json()["state"] == "cancelled"
-            counts: JobCounts = await opened.services.jobs.counts()
+            counts: JobCounts = await opened.services.store.count_jobs()
             assert counts.states["cancelled"] == 1
     assert not mark.exists()
 

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from dts_core import codec
 from dts_core.brokers.base import ClaimVerdict, Delivery
 from dts_core.brokers.claiming.questions import Questions
 from dts_core.brokers.claiming.records import Ask, Claim, Ended
 from dts_core.brokers.claiming.returns import Returns
 from dts_core.brokers.consumer import PAUSE_FIRST_SECONDS, PAUSE_MAX_SECONDS
 from dts_core.brokers.link_ends import guarded
-from dts_core.errors import DtsError
-from dts_core.model import ClaimGrant, ClaimItem
+from dts_core.errors import CodecError, DtsError
+from dts_core.model import ClaimGrant, ClaimItem, Holders
 
 if TYPE_CHECKING:
     from dts_core.brokers.claiming.consumption import ClaimedConsumption
@@ -61,6 +62,8 @@ class Asking:
         self._questions = questions
         self._monotonic = monotonic
         self._is_doubtful = False
+        self._owed: dict[tuple[str, int], None] = {}
+        """Claims that ended here and may not be recorded yet: their leases are to be renewed."""
         self._wake = asyncio.Event()
         self._answered = monotonic()
 
@@ -72,6 +75,26 @@ class Asking:
         """Ask which claims still stand, before anything else."""
         self._is_doubtful = True
         self._wake.set()
+
+    def called(self, body: bytes) -> None:
+        """The control side looks for the holders of jobs: whoever has one asks for its claims, which renews them."""
+        try:
+            jobs = codec.decode(body, Holders).jobs
+        except CodecError as error:
+            log.warning("a call for holders cannot be read", reason=str(error))
+            return
+        held = {job for job, _ in self.holding()}
+        for each in self.consumptions:
+            held |= each.held.keys()
+        ended = [(job, epoch) for job in jobs if (epoch := self.ended.epoch(job))]
+        self._owed |= dict.fromkeys(ended)
+        if ended or not held.isdisjoint(jobs):
+            self.doubt()
+
+    def give_back(self, claim: Claim) -> None:
+        """A claim goes back: whoever took it up again before that is recorded would run it beside the next one."""
+        self.ended.add(claim.job, claim.epoch)
+        self.returns.add(claim)
 
     def remove(self, consumption: "ClaimedConsumption") -> None:
         """A consumer has closed."""
@@ -131,7 +154,10 @@ class Asking:
         batch = self._take()
         if not batch:
             return
-        items = [ClaimItem(ask.job, ask.is_redelivered, 0, ask.consumption.name) for ask in batch]
+        items = [
+            ClaimItem(ask.job, ask.is_redelivered, 0, ask.consumption.name, ask.lease)
+            for ask in batch
+        ]
         try:
             grants = await self._questions.claims(items)
         except BaseException:
@@ -185,7 +211,9 @@ class Asking:
                 ask.consumption.finish(ask)
                 return
             ask.stands_against = grant.epoch
-            ask.is_redelivered = False
+            ask.lease = grant.lease
+            if not grant.lease:
+                ask.is_redelivered = False
         _take_late(ask)
         seconds = min(max(grant.retry_after_seconds, PARK_MIN_SECONDS), PARK_MAX_SECONDS)
         ask.is_parked = True
@@ -204,9 +232,12 @@ class Asking:
         self._is_doubtful = False
         live = {(c.job, c.epoch): (c, c.doubts) for each in self.consumptions for c in each.live()}
         claims = list(dict.fromkeys([*live, *self.holding()]))
-        reply = await self._questions.held(claims)
+        owed = list(self._owed)
+        reply = await self._questions.held([*claims, *owed])
+        for each in owed:
+            self._owed.pop(each, None)
         resumed: Resumed = []
-        for (job, epoch), is_mine in zip(claims, reply.mine, strict=True):
+        for (job, epoch), is_mine in zip(claims, reply.mine[: len(claims)], strict=True):
             claim, doubts = live.get((job, epoch), (None, 0))
             if claim is not None and self.ended.epoch(job) == epoch:
                 continue  # over meanwhile
@@ -229,7 +260,7 @@ class Asking:
     def _not_known(self, job: str, epoch: int) -> None:
         """A claim stands for this worker that it does not know of."""
         if self.ended.epoch(job) == epoch:
-            return  # its result is on the way
+            return  # its result is on the way, or its return
         for consumption in self.consumptions:
             claim, ask = consumption.held.get(job), consumption.asked.get(job)
             if claim is not None and claim.epoch == epoch:
@@ -237,6 +268,7 @@ class Asking:
             if ask is not None:
                 consumption.adopt(ask, epoch)
                 return
+        self.ended.add(job, epoch)
         self.returns.add_unknown(job, epoch)
 
 

@@ -4,30 +4,29 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from dts_core.brokers.base import (
+    CONTROL,
+    HOLDERS,
     JOBS,
     Broker,
     Consumption,
-    DeadLetter,
     Message,
     OnDeliveries,
     OnMessage,
-    Outgoing,
-    QueueSpec,
     Subscription,
 )
 from dts_core.brokers.claiming.asking import Asking, Resumed
 from dts_core.brokers.claiming.consumption import ClaimedConsumption
 from dts_core.brokers.claiming.questions import Questions
 from dts_core.brokers.claiming.returns import Returns
+from dts_core.brokers.passing import PassingBroker
 from dts_core.clock import Clock, SystemClock
-from dts_core.model import QueueStats
 
 SWEEP_MAX_SECONDS = 5.0
 """How often the age of deliveries is looked at, at least."""
 
 
-class ClaimingBroker:
-    """Adds claims to a broker that knows none; see Broker for each method.
+class ClaimingBroker(PassingBroker):
+    """Adds claims to a broker that knows none.
 
         claiming = ClaimingBroker(NamedBroker(rabbit, names), host="a", worker="a-1", ack_after_seconds=600)
         rabbit.on_state = claiming.on_link
@@ -35,7 +34,8 @@ class ClaimingBroker:
     A delivery is asked about before it is handed over: granted ones carry their epoch, what is over is acked, what a
     live lease stands against is asked about again. What the worker hands back is given back uncharged, by a result.
     A delivery that grows old is acked on the strength of its claim. After a lost connection the messages of jobs that
-    still run here are bound to their claims again, and the control side is asked which of these still stand.
+    still run here are bound to their claims again, and the control side is asked which of these still stand. So it is
+    when it calls for the holders of jobs whose messages came back to somebody: that renews their leases.
 
     Args:
         broker: The broker below, which must never use a tag of a consumption twice; called by the names that the code
@@ -61,7 +61,7 @@ class ClaimingBroker:
         holding: Callable[[], Sequence[tuple[str, int]]] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._clock = clock or SystemClock()
         self._ack_after = ack_after_seconds
         self._returns = Returns(
@@ -93,33 +93,21 @@ class ClaimingBroker:
         before = self._clock.monotonic() - self._ack_after
         return sum(consumption.sweep(before) for consumption in self._asking.consumptions)
 
-    # --- the Broker's interface
-
-    async def declare(self, spec: QueueSpec) -> None:
-        """See Broker."""
-        await self._broker.declare(spec)
-
-    async def publish(self, items: Sequence[Outgoing]) -> None:
-        """See Broker."""
-        await self._broker.publish(items)
-
-    async def fanout(self, exchange: str, message: Message) -> None:
-        """See Broker."""
-        await self._broker.fanout(exchange, message)
+    # --- what differs from the broker below
 
     async def consume(
         self, queue: str, on_deliveries: OnDeliveries, *, prefetch: int
     ) -> Consumption:
         """See Broker; on a queue of jobs, only what is claimed is handed over."""
         if not queue.startswith(JOBS):
-            return await self._broker.consume(queue, on_deliveries, prefetch=prefetch)
+            return await super().consume(queue, on_deliveries, prefetch=prefetch)
         self._start()
         taken = ClaimedConsumption(
             self._asking, queue, on_deliveries, prefetch, self._clock.monotonic
         )
         self._asking.consumptions.append(taken)
         try:
-            inner = await self._broker.consume(queue, taken.arrived, prefetch=0)
+            inner = await super().consume(queue, taken.arrived, prefetch=0)
         except BaseException:
             self._asking.remove(taken)
             raise
@@ -129,38 +117,17 @@ class ClaimingBroker:
     async def subscribe(
         self, exchange: str, on_message: OnMessage, *, limit: int = 1000
     ) -> Subscription:
-        """See Broker."""
-        return await self._broker.subscribe(exchange, on_message, limit=limit)
+        """See Broker; calls for holders are answered here."""
+        if exchange != CONTROL:
+            return await super().subscribe(exchange, on_message, limit=limit)
 
-    async def request(
-        self, queue: str, message: Message, *, timeout_seconds: float = 5.0
-    ) -> Message:
-        """See Broker."""
-        return await self._broker.request(queue, message, timeout_seconds=timeout_seconds)
+        def hear(message: Message) -> None:
+            if message.type == HOLDERS:
+                self._asking.called(message.body)
+            else:
+                on_message(message)
 
-    async def stats(self) -> list[QueueStats]:
-        """See Broker."""
-        return await self._broker.stats()
-
-    async def dead_letters(self, *, limit: int = 50, before: int = 0) -> list[DeadLetter]:
-        """See Broker."""
-        return await self._broker.dead_letters(limit=limit, before=before)
-
-    async def send_again(self, seqs: Sequence[int]) -> int:
-        """See Broker."""
-        return await self._broker.send_again(seqs)
-
-    async def discard_dead(self, seqs: Sequence[int]) -> int:
-        """See Broker."""
-        return await self._broker.discard_dead(seqs)
-
-    async def pause(self, queue: str) -> None:
-        """See Broker."""
-        await self._broker.pause(queue)
-
-    async def resume(self, queue: str) -> None:
-        """See Broker."""
-        await self._broker.resume(queue)
+        return await super().subscribe(exchange, hear, limit=limit)
 
     async def close(self) -> None:
         """Give every claim back uncharged and disconnect. A second call does nothing."""
@@ -169,12 +136,23 @@ class ClaimingBroker:
         self._is_closed = True
         consumptions = list(self._asking.consumptions)
         await asyncio.gather(*(each.close() for each in consumptions), return_exceptions=True)
+        await self._stop()
+        await super().close()
+
+    async def abandon(self) -> None:
+        """Disconnect and give no claim back: what ran is gone, and others may have it when its leases end."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await self._stop()
+        await super().close()
+
+    # --- inside
+
+    async def _stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._broker.close()
-
-    # --- inside
 
     def _start(self) -> None:
         if self._tasks:

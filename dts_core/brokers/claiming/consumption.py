@@ -8,7 +8,7 @@ control side has said that the claim still stands. Messages of a claim in doubt 
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -26,6 +26,14 @@ PARKED_MAX: Final = 256
 """Messages that wait for another one's lease take no place of others, up to so many."""
 CLOSE_SECONDS: Final = 3.0
 """How long giving claims back may take at the end."""
+
+
+@runtime_checkable
+class LosesStreams(Protocol):
+    """A consumption below that may lose what it was sent on while its connection stands."""
+
+    on_lost: Callable[[], None]
+    """Set by the owner; called when it does, before anything comes on another one."""
 
 
 class ClaimedConsumption:
@@ -95,7 +103,7 @@ class ClaimedConsumption:
                 continue
             if requeue:
                 claim.is_live = False
-                self._asking.returns.add(claim)
+                self._asking.give_back(claim)
                 continue
             self._forget(claim)
             if self._inner is not None:
@@ -128,6 +136,8 @@ class ClaimedConsumption:
     def begin(self, inner: Consumption) -> None:
         """The consumer below is there; it has no credit yet."""
         self._inner = inner
+        if isinstance(inner, LosesStreams):
+            inner.on_lost = self._lost_alone
         self.regrant()
 
     def arrived(self, deliveries: list[Delivery]) -> None:
@@ -166,6 +176,12 @@ class ClaimedConsumption:
             if not ask.is_asked:
                 self.drop(ask)
 
+    def _lost_alone(self) -> None:
+        """So it is, though the connection stands: others may be handed our messages, while their jobs run on here."""
+        self.lost()
+        self._asking.doubt()
+        self.regrant()
+
     def _bind(self, claim: Claim, delivery: Delivery) -> None:
         claim.tags = [*claim.tags, delivery.tag]
         self._doubt(claim)
@@ -194,7 +210,7 @@ class ClaimedConsumption:
             self._bind(claim, delivery)
         if not self.is_open:
             claim.is_live = False
-            self._asking.returns.add(claim)
+            self._asking.give_back(claim)
             return None
         self._tag = claim.tag = self._tag + 1
         self._live[claim.tag] = claim

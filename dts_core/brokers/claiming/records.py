@@ -23,6 +23,7 @@ class Ask:
         "is_parked",
         "is_redelivered",
         "late",
+        "lease",
         "since",
         "stands_against",
         "tags",
@@ -48,6 +49,8 @@ class Ask:
         """Handed back meanwhile: the answer changes nothing here."""
         self.stands_against = 0
         """Epoch of the live claim that all of its messages met when they were asked for last; 0: none."""
+        self.lease = 0
+        """What was said of that claim when its holder was called; 0: it was not."""
 
     @property
     def job(self) -> str:
@@ -87,7 +90,7 @@ class Claim:
 
 
 class Ended:
-    """Claims that ended here lately: what still stands for them has its result on the way."""
+    """Claims that ended here lately: what still stands for them has its result, or its return, on the way."""
 
     def __init__(self) -> None:
         self._now: dict[str, int] = {}

@@ -1,37 +1,27 @@
 """Handing out: which message goes to which consumer, and what becomes of it. All of it lives on the loop's thread."""
 
 import asyncio
-import heapq
-from collections.abc import Callable, Container, Sequence
-from functools import partial
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from dts_core.brokers.base import ClaimAnswer, ClaimRequest, ClaimVerdict, Delivery
-from dts_core.brokers.embedded import journal
 from dts_core.brokers.embedded.adoptions import Adoptions
 from dts_core.brokers.embedded.claiming import Desk, Tasks
-from dts_core.brokers.embedded.outlets import Outlet, Taking
+from dts_core.brokers.embedded.endings import Endings
+from dts_core.brokers.embedded.outlets import Outlet, Outlets, Taking
+from dts_core.brokers.embedded.parking import Parking
 from dts_core.brokers.embedded.queues import Entry
 from dts_core.clock import Clock
-from dts_core.errors import StoreUnavailable
 from dts_core.sqlite import Database
-from dts_core.text import one_line
 
 if TYPE_CHECKING:
     from dts_core.brokers.embedded.links import Link
 
-RETURNS_MAX: Final = 20
-"""A message that came back charged this often is a dead letter."""
 BATCH_MAX: Final = 256
 """Most messages handed to one consumer at once."""
-PARKED_MIN_SECONDS: Final = 0.05
-PARKED_MAX_SECONDS: Final = 60.0
 DESK_PAUSE_SECONDS: Final = 0.5
-FLUSH_SECONDS: Final = 0.002
-"""How long acks gather before their rows are deleted: a commit for each batch would cost more than the deletes."""
-FLUSH_MAX: Final = 1_000
 
 log = structlog.get_logger(__name__)
 
@@ -40,14 +30,22 @@ class Dispatcher:
     """Takes messages out of queues and hands them to takings; keeps who has what."""
 
     def __init__(self, database: Database, clock: Clock, desk: Desk, tasks: Tasks) -> None:
-        self._database = database
-        self._clock = clock
         self._desk = desk
         self._tasks = tasks
-        self._deletes: list[int] = []
-        self._adoptions = Adoptions(self._end)
-        self.outlets: dict[str, Outlet] = {}
+        self._endings = Endings(database, clock, desk=desk, tasks=tasks, wake=self.wake)
+        self._parking = Parking(self._endings.put_back)
+        self._adoptions = Adoptions(self._endings.forget)
+        self.outlets = Outlets()
         self.is_open = True
+
+    def stop(self) -> None:
+        """Hand nothing out any more."""
+        self.is_open = False
+        self._parking.close(self.outlets.values())
+
+    def flush(self) -> None:
+        """Send the acks that are left to the file."""
+        self._endings.flush()
 
     # --- handing out
 
@@ -116,7 +114,12 @@ class Dispatcher:
             taking.claiming += len(entries)
         requests = [
             ClaimRequest(
-                entry.message.message_id, link.host, link.worker, entry.released, entry.epoch
+                entry.message.message_id,
+                link.host,
+                link.worker,
+                entry.released,
+                entry.epoch,
+                returned=entry.returned,
             )
             for entry in entries
         ]
@@ -128,9 +131,9 @@ class Dispatcher:
         finally:
             taking.claiming -= len(entries)
             if not settled:
-                self._put_back(outlet, entries)
+                self._endings.put_back(outlet, entries)
         if answers is None:
-            self._put_back(outlet, entries)
+            self._endings.put_back(outlet, entries)
             self._rest(taking)
             return
         await self._settle(taking, entries, answers)
@@ -149,10 +152,10 @@ class Dispatcher:
                 grants.append(answer)
             elif answer.verdict is ClaimVerdict.FINISHED:
                 finished.append(entry)
-            else:
-                self._park(taking.outlet, entry, answer.retry_after_seconds)
+            elif not self._adoptions.meets(taking.outlet, entry):
+                self._parking.park(taking.outlet, entry, answer.retry_after_seconds)
         if finished:
-            self._end(taking.outlet, finished)
+            self._endings.forget(taking.outlet, finished)
         if not granted:
             return
         if not taking.is_open or not self.is_open:
@@ -161,10 +164,10 @@ class Dispatcher:
                 for entry, answer in zip(granted, grants, strict=True)
             ]
             await self._desk.give_back(claims, "the consumer was gone before the delivery")
-            self._put_back(taking.outlet, granted)
+            self._endings.put_back(taking.outlet, granted)
             return
         for entry, answer in zip(granted, grants, strict=True):
-            entry.released = False
+            entry.released = entry.returned = False
             entry.epoch = answer.epoch
             taking.link.claim(entry.message.message_id, answer.epoch)
         self._deliver(taking, granted, grants)
@@ -179,35 +182,9 @@ class Dispatcher:
 
         asyncio.get_running_loop().call_later(DESK_PAUSE_SECONDS, resume)
 
-    def _park(self, outlet: Outlet, entry: Entry, seconds: float) -> None:
-        if self._adoptions.meets(outlet, entry):
-            return
-        wait = min(max(seconds, PARKED_MIN_SECONDS), PARKED_MAX_SECONDS)
-        loop = asyncio.get_running_loop()
-        heapq.heappush(outlet.parked, (loop.time() + wait, entry.seq, entry))
-        self._set_alarm(outlet)
-
-    def _set_alarm(self, outlet: Outlet) -> None:
-        if outlet.alarm is not None:
-            outlet.alarm.cancel()
-            outlet.alarm = None
-        if outlet.parked and self.is_open:
-            loop = asyncio.get_running_loop()
-            outlet.alarm = loop.call_at(outlet.parked[0][0], self._come_back, outlet)
-
-    def _come_back(self, outlet: Outlet) -> None:
-        outlet.alarm = None
-        now = asyncio.get_running_loop().time() + PARKED_MIN_SECONDS
-        due: list[Entry] = []
-        while outlet.parked and outlet.parked[0][0] <= now:
-            due.append(heapq.heappop(outlet.parked)[2])
-        self._put_back(outlet, due)
-        self._set_alarm(outlet)
-
     def unpark(self, jobs: set[str]) -> None:
         """Nothing stands against these any more: those of their messages that are parked are ready."""
-        for outlet in self.outlets.values():
-            self._put_back(outlet, outlet.unpark(jobs))
+        self._parking.unpark(jobs, self.outlets.values())
 
     # --- how a delivery ends
 
@@ -222,7 +199,7 @@ class Dispatcher:
             if taking.outlet.queue.claimed:
                 for entry in entries:
                     taking.link.acked(entry.message.message_id, entry.epoch)
-            self._end(taking.outlet, entries)
+            self._endings.forget(taking.outlet, entries)
         self.wake(taking.outlet)
 
     def nack(self, taking: Taking, tags: Sequence[int], requeue: bool, reason: str) -> None:
@@ -233,13 +210,13 @@ class Dispatcher:
         outlet = taking.outlet
         claims = taking.link.forget(entries) if outlet.queue.claimed else []
         if not requeue:
-            self._bury(outlet, entries, reason or "refused by its consumer")
+            self._endings.bury(outlet, entries, reason or "refused by its consumer")
         elif claims:
             self._tasks.start(
                 self._give_back(outlet, entries, claims, reason, charged=True), "return"
             )
         else:
-            self._return(outlet, entries)
+            self._endings.charge(outlet, entries)
 
     def release(self, taking: Taking, reason: str) -> None:
         """End a consumer gracefully: what it holds goes back uncharged."""
@@ -251,7 +228,7 @@ class Dispatcher:
             work = self._give_back(taking.outlet, entries, claims, reason, charged=False)
             self._tasks.start(work, "release")
         else:
-            self._put_back(taking.outlet, entries)
+            self._endings.put_back(taking.outlet, entries)
 
     def lose(self, link: "Link", reason: str, keep: Container[str] = frozenset()) -> None:
         """A link is gone: its deliveries are ready again, its claims are charged a loss.
@@ -270,7 +247,7 @@ class Dispatcher:
         charged: list[tuple[Outlet, list[Entry]]] = []
         for outlet, entries in held:
             if not outlet.queue.claimed:
-                self._return(outlet, entries)
+                self._endings.charge(outlet, entries)
                 continue
             kept, gone, over = [], [], []
             for entry in entries:
@@ -280,8 +257,8 @@ class Dispatcher:
                     gone.append(entry)
                 else:
                     over.append(entry)
-            self._put_back(outlet, kept)
-            self._end(outlet, over)
+            self._endings.put_back(outlet, kept)
+            self._endings.forget(outlet, over)
             charged.append((outlet, gone))
         if lost:
             self._tasks.start(self._charge(charged, lost, reason), "lose")
@@ -304,22 +281,26 @@ class Dispatcher:
     ) -> None:
         buried = frozenset(await self._desk.lose(claims, reason))
         for outlet, entries in held:
-            self._end(outlet, [entry for entry in entries if entry.message.message_id in buried])
+            self._endings.forget(
+                outlet, [entry for entry in entries if entry.message.message_id in buried]
+            )
             rest = [entry for entry in entries if entry.message.message_id not in buried]
             for entry in rest:
                 entry.released = True
-            self._return(outlet, rest)
+            self._endings.charge(outlet, rest)
 
     async def _give_back(
         self, outlet: Outlet, entries: list[Entry], claims: list[tuple[str, int]], reason: str, *, charged: bool
     ) -> None:  # fmt: skip
-        await self._desk.give_back(claims, reason)
+        await self._desk.give_back(
+            claims, reason
+        )  # which may have been in vain: the next claim says it again
         for entry in entries:
-            entry.released = True
+            entry.released = entry.returned = True
         if charged:
-            self._return(outlet, entries)
+            self._endings.charge(outlet, entries)
         else:
-            self._put_back(outlet, entries)
+            self._endings.put_back(outlet, entries)
 
     def _detach(self, taking: Taking) -> list[Entry]:
         taking.is_open = False
@@ -330,72 +311,6 @@ class Dispatcher:
         taking.unacked.clear()
         self._adoptions.unbind(taking)
         return entries
-
-    def _end(self, outlet: Outlet, entries: Sequence[Entry]) -> None:
-        """Forget messages for good; their rows go a little later, with those of other acks in one write."""
-        outlet.queue.figures.unacked -= len(entries)
-        if not entries or not outlet.queue.durable:
-            return
-        if not self._deletes:
-            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
-        self._deletes += [entry.seq for entry in entries]
-        if len(self._deletes) >= FLUSH_MAX:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send the collected deletes to the file; not waited for, since a lost one only redelivers."""
-        seqs, self._deletes = self._deletes, []
-        if seqs:
-            self._write_soon(partial(journal.delete, seqs=seqs))
-
-    def _write_soon(self, work: Callable[..., None]) -> None:
-        try:
-            self._database.write_soon(work)
-        except (
-            StoreUnavailable
-        ) as error:  # closing: the rows stay and are delivered after the next start
-            log.warning("the broker's file is closed", reason=str(error))
-
-    def _return(self, outlet: Outlet, entries: Sequence[Entry]) -> None:
-        """Make messages ready again, one return charged; those that came back too often are dead."""
-        for entry in entries:
-            entry.deliveries += 1
-        poison = [entry for entry in entries if entry.deliveries >= RETURNS_MAX]
-        if poison:
-            self._bury(outlet, poison, f"came back {RETURNS_MAX} times without an end")
-            entries = [entry for entry in entries if entry.deliveries < RETURNS_MAX]
-        if entries and outlet.queue.durable:
-            counts = [(entry.deliveries, entry.seq) for entry in entries]
-            self._write_soon(partial(journal.set_deliveries, counts=counts))
-        self._put_back(outlet, entries)
-
-    def _put_back(self, outlet: Outlet, entries: Sequence[Entry]) -> None:
-        if entries:
-            outlet.queue.figures.unacked -= len(entries)
-            outlet.queue.put_back(entries)
-            self.wake(outlet)
-
-    def _bury(self, outlet: Outlet, entries: Sequence[Entry], reason: str) -> None:
-        queue = outlet.queue
-        reason = one_line(reason, 300)
-        queue.figures.unacked -= len(entries)
-        queue.figures.dead += len(entries)
-        if not queue.durable:
-            queue.figures.dead = min(queue.figures.dead, journal.DEAD_IN_MEMORY_QUEUES_MAX)
-        died = int(self._clock.now().timestamp() * 1_000_000)
-        letters = [(entry.seq, reason, journal.pack(entry.message)) for entry in entries]
-        self._write_soon(
-            partial(
-                journal.bury, queue=queue.name, died=died, letters=letters, durable=queue.durable
-            )
-        )
-        log.warning(
-            "messages became dead letters", queue=queue.name, count=len(entries), reason=reason
-        )
-        if queue.claimed:
-            jobs = [entry.message.message_id for entry in entries]
-            self._tasks.start(self._desk.bury(jobs, reason), "bury")
-        self.wake(outlet)
 
     # --- adoption
 

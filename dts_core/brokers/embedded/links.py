@@ -7,18 +7,12 @@ import asyncio
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Final
 
-from dts_core.brokers.base import (
-    DeadLetter,
-    Message,
-    OnDeliveries,
-    OnMessage,
-    Outgoing,
-    QueueSpec,
-)
+from dts_core.brokers.base import Message, OnDeliveries, OnMessage, Outgoing, QueueSpec
 from dts_core.brokers.embedded.fanouts import Subscriber
 from dts_core.brokers.embedded.outlets import Taking
 from dts_core.brokers.embedded.queues import Entry
-from dts_core.model import QueueStats
+from dts_core.brokers.held import HeldClaims
+from dts_core.brokers.passing import PassingBroker
 
 if TYPE_CHECKING:
     from dts_core.brokers.embedded.broker import EmbeddedBroker
@@ -32,15 +26,7 @@ class _EveryJob:
 EVERY_JOB: Final[Container[str]] = _EveryJob()
 
 
-class _Claim:
-    __slots__ = ("is_acked", "is_reported")
-
-    def __init__(self) -> None:
-        self.is_acked = False
-        self.is_reported = False
-
-
-class Link:
+class Link(PassingBroker):
     """A Broker of its own: its consumers' deliveries and claims end with it.
 
     Args:
@@ -49,19 +35,32 @@ class Link:
     """
 
     def __init__(self, broker: "EmbeddedBroker", host: str, worker: str) -> None:
+        super().__init__(broker)
         self.host = host
         self.worker = worker
         self.takings: set[Taking] = set()
+        self.is_silent = False
         self._broker = broker
-        self._claims: dict[tuple[str, int], _Claim] = {}
+        self._claims = HeldClaims()
         self._subscribers: list[Subscriber] = []
         self._is_open = True
+
+    def silence(self, is_silent: bool) -> None:
+        """While the far end is not heard nothing more is handed over: it would wait there, and be charged a loss."""
+        self.is_silent = is_silent
+        for taking in self.takings:
+            taking.wake()
 
     # --- claims: held from the grant until the result is published and the delivery acked
 
     def claim(self, job: str, epoch: int) -> None:
         """Hold a claim from now on."""
-        self._claims[job, epoch] = _Claim()
+        self._claims.add(job, epoch)
+
+    @property
+    def held(self) -> int:
+        """How many claims there are."""
+        return len(self._claims)
 
     def holds(self, job: str, epoch: int) -> bool:
         """Whether a result for this claim may come from here."""
@@ -69,48 +68,22 @@ class Link:
 
     def reported(self, job: str, epoch: int) -> None:
         """The claim's result was published."""
-        claim = self._claims.get((job, epoch))
-        if claim is not None:
-            claim.is_reported = True
-            if claim.is_acked:
-                del self._claims[job, epoch]
+        self._claims.reported(job, epoch)
 
     def acked(self, job: str, epoch: int) -> None:
         """The claim's delivery was acked. An early ack leaves the claim until its result comes."""
-        claim = self._claims.get((job, epoch))
-        if claim is not None:
-            claim.is_acked = True
-            if claim.is_reported:
-                del self._claims[job, epoch]
+        self._claims.acked(job, epoch)
 
     def forget(self, entries: Sequence[Entry]) -> list[tuple[str, int]]:
         """Hold no claim on these messages any more; returns what was held."""
         claims = [(entry.message.message_id, entry.epoch) for entry in entries]
-        return [claim for claim in claims if self._claims.pop(claim, None) is not None]
+        return [claim for claim in claims if self._claims.drop(*claim)]
 
     def take_unreported(self) -> list[tuple[str, int]]:
         """End all claims; returns those whose run is lost with the link: neither reported nor acked."""
-        lost = [
-            key
-            for key, claim in self._claims.items()
-            if not claim.is_acked and not claim.is_reported
-        ]
-        self._claims.clear()
-        return lost
+        return self._claims.take_unreported()
 
-    # --- the Broker's interface
-
-    async def declare(self, spec: QueueSpec) -> None:
-        """Make the queue when it is not there."""
-        await self._broker.declare(spec)
-
-    async def publish(self, items: Sequence[Outgoing]) -> None:
-        """Publish in order, durably for queues of work."""
-        await self._broker.publish(items)
-
-    async def fanout(self, exchange: str, message: Message) -> None:
-        """Hand the message to every subscriber."""
-        await self._broker.fanout(exchange, message)
+    # --- what differs from the broker
 
     async def consume(
         self, queue: str, on_deliveries: OnDeliveries, *, prefetch: int, first_tag: int = 1,
@@ -142,35 +115,36 @@ class Link:
         self._subscribers.append(subscriber)
         return subscriber
 
-    async def request(
-        self, queue: str, message: Message, *, timeout_seconds: float = 5.0
-    ) -> Message:
-        """Ask and wait for the answer."""
-        return await self._broker.request(queue, message, timeout_seconds=timeout_seconds)
+    # --- as its session sees it; see `link_side.Side`
 
-    async def stats(self) -> list[QueueStats]:
-        """Every declared queue, by name."""
-        return await self._broker.stats()
+    def publish_soon(self, items: Sequence[Outgoing]) -> asyncio.Future[None] | None:
+        """As `publish`, at once; the future ends when it is durable."""
+        return self._broker.publish_soon(items)
 
-    async def dead_letters(self, *, limit: int = 50, before: int = 0) -> list[DeadLetter]:
-        """The newest first."""
-        return await self._broker.dead_letters(limit=limit, before=before)
+    def fanout_now(self, exchange: str, message: Message) -> None:
+        """As `fanout`, at once."""
+        self._broker.fanout_now(exchange, message)
 
-    async def send_again(self, seqs: Sequence[int]) -> int:
-        """Put dead letters back into the queues they came from."""
-        return await self._broker.send_again(seqs)
+    def declare_soon(self, spec: QueueSpec) -> None:
+        """As `declare`, at once."""
+        self._broker.declare_now(spec)
 
-    async def discard_dead(self, seqs: Sequence[int]) -> int:
-        """Throw dead letters away for good."""
-        return await self._broker.discard_dead(seqs)
+    def take_soon(
+        self, queue: str, on_deliveries: OnDeliveries, prefetch: int, first_tag: int,
+        adopt: Sequence[tuple[int, str]],
+    ) -> tuple[Taking, None]:  # fmt: skip
+        """As `consume`, at once."""
+        return self._broker.take(self, queue, on_deliveries, prefetch, first_tag, adopt), None
 
-    async def pause(self, queue: str) -> None:
-        """Hand nothing out from this queue until `resume`."""
-        await self._broker.pause(queue)
+    def listen_soon(
+        self, exchange: str, on_message: OnMessage, limit: int
+    ) -> tuple[Subscriber, None]:
+        """As `subscribe`, at once."""
+        return self.listen(exchange, on_message, limit), None
 
-    async def resume(self, queue: str) -> None:
-        """Hand out again."""
-        await self._broker.resume(queue)
+    def set_paused(self, queue: str, *, on: bool) -> None:
+        """As `pause` and `resume`, at once."""
+        self._broker.set_paused(queue, on=on)
 
     async def close(self) -> None:
         """Hand everything back uncharged. A second call does nothing."""

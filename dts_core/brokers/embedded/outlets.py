@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from dts_core.brokers.base import OnDeliveries
 from dts_core.brokers.embedded.queues import Entry, Queue
+from dts_core.errors import QueueNotFound
+from dts_core.model import QueueStats
 
 if TYPE_CHECKING:
     from dts_core.brokers.embedded.dispatch import Dispatcher
@@ -33,6 +35,39 @@ class Outlet:
             ]
             heapq.heapify(self.parked)
         return found
+
+    def stats(self, now: float) -> QueueStats:
+        """What an operator sees of the queue; `now` in seconds since 1970."""
+        queue, figures = self.queue, self.queue.figures
+        oldest = queue.oldest()
+        return QueueStats(
+            name=queue.name,
+            ready=queue.ready,
+            unacked=figures.unacked,
+            consumers=len(self.takings),
+            oldest_seconds=max(now - oldest, 0.0) if oldest else 0.0,
+            published=figures.published,
+            delivered=figures.delivered,
+            acked=figures.acked,
+            dropped=figures.dropped,
+            dead=figures.dead,
+            paused=self.is_paused,
+        )
+
+
+class Outlets(dict[str, Outlet]):
+    """The declared queues by name."""
+
+    def known(self, name: str) -> Outlet:
+        """A declared queue.
+
+        Raises:
+            QueueNotFound: It was never declared.
+        """
+        outlet = self.get(name)
+        if outlet is None:
+            raise QueueNotFound(f"there is no queue {name[:120]!r}.")
+        return outlet
 
 
 class Taking:
@@ -61,7 +96,7 @@ class Taking:
 
     def room(self) -> int:
         """How many more deliveries it may be handed now."""
-        if self.claiming or self.resting:
+        if self.claiming or self.resting or self.link.is_silent:
             return 0
         return self.credit - len(self.unacked) - len(self.adopted)
 
@@ -76,6 +111,10 @@ class Taking:
     def grant(self, credit: int) -> None:
         """Set how many deliveries may be unacked; 0 pauses."""
         self.credit = max(credit, 0)
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be room now."""
         self._dispatcher.wake(self.outlet)
 
     async def close(self) -> None:

@@ -30,6 +30,7 @@ class Entry:
         "priority",
         "published",
         "released",
+        "returned",
         "seen",
         "seq",
     )
@@ -48,6 +49,8 @@ class Entry:
         """The claim that its present delivery stands on."""
         self.released = False
         """Its former delivery is known to be over, so a live lease does not stand against it."""
+        self.returned = False
+        """It was given back: whatever is still known of that claim is nobody's loss."""
 
 
 class Figures:

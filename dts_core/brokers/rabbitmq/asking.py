@@ -2,12 +2,14 @@
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from dts_core.brokers.base import Message
 from dts_core.brokers.rabbitmq.plane import Plane, PlaneDelivery
+from dts_core.brokers.rabbitmq.refusals import Refused, doubt_soon
 from dts_core.brokers.rabbitmq.topology import REPLY_QUEUE
 from dts_core.errors import BrokerUnavailable
 
@@ -17,7 +19,8 @@ TOKEN_BYTES: Final = 12
 class Asker:
     """Asks over whichever plane there is; the broker wants question and reply on the same channel."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_doubt: Callable[[str], None]) -> None:
+        self._in_doubt = in_doubt
         self._plane: Plane | None = None
         self._there = asyncio.Event()
         self._waiting: dict[str, asyncio.Future[Message]] = {}
@@ -58,6 +61,9 @@ class Asker:
                     exchange, routing_key, question, persistent=False, mandatory=True
                 )
                 answer = await future
+        except Refused:
+            doubt_soon(lambda: plane is self._plane, self._in_doubt)
+            raise
         except TimeoutError:
             raise BrokerUnavailable(f"nobody answered within {timeout_seconds:g} s.") from None
         finally:

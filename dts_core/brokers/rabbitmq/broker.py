@@ -10,7 +10,7 @@ queues, subscriptions and consumptions are built anew; what was unacked is hande
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -28,14 +28,16 @@ from dts_core.brokers.base import (
     QueueSpec,
 )
 from dts_core.brokers.rabbitmq import topology
-from dts_core.brokers.rabbitmq.aiopika_plane import BODY_MAX, AioPikaPlane
+from dts_core.brokers.rabbitmq.aiopika_plane import AioPikaPlane
 from dts_core.brokers.rabbitmq.asking import Asker
+from dts_core.brokers.rabbitmq.connecting import Connection
 from dts_core.brokers.rabbitmq.consumption import RabbitConsumption
-from dts_core.brokers.rabbitmq.figures import Figures
-from dts_core.brokers.rabbitmq.framing.address import address_of
+from dts_core.brokers.rabbitmq.figures import Counting
+from dts_core.brokers.rabbitmq.framing.address import address_of, addresses_of
+from dts_core.brokers.rabbitmq.framing.spec import BODY_MAX
 from dts_core.brokers.rabbitmq.letters import letter_copy, may_go_again
 from dts_core.brokers.rabbitmq.making import Maker
-from dts_core.brokers.rabbitmq.overview import Overview, Told
+from dts_core.brokers.rabbitmq.overview import Overview
 from dts_core.brokers.rabbitmq.patience import patiently
 from dts_core.brokers.rabbitmq.plane import Plane
 from dts_core.brokers.rabbitmq.publishing import Parcel, Publisher
@@ -44,6 +46,7 @@ from dts_core.brokers.rabbitmq.supervisor import Supervisor
 from dts_core.brokers.rabbitmq.tls import context_of
 from dts_core.brokers.rabbitmq.topology import Topology, band_for
 from dts_core.brokers.rabbitmq.vouching import passed_on
+from dts_core.deadline import time_left
 from dts_core.errors import BrokerUnavailable, DtsError, QueueNotFound, TooLarge
 from dts_core.model import QueueStats
 from dts_core.settings import QueueNames, RabbitSettings, TlsSettings
@@ -60,7 +63,7 @@ class RabbitmqBroker:
     """A Broker on RabbitMQ. Make it with `connect`; `close` hands back what is unacked.
 
     Args:
-        url: amqp(s)://USER:PASSWORD@HOST:PORT/VHOST.
+        url: amqp(s)://USER:PASSWORD@HOST:PORT/VHOST; HOST:PORT,HOST:PORT lists the nodes of a cluster.
         host: Of a worker: part of its subscriptions' names.
         worker: The worker's name, for the broker's list of connections.
         role: `control`, or `worker`.
@@ -81,7 +84,6 @@ class RabbitmqBroker:
         watch_seconds: float = WATCH_SECONDS,
     ) -> None:  # fmt: skip
         self.on_state: Callable[[bool, str], None] = lambda connected, why: None
-        self._url = url
         self._host = host
         self._name = f"dts {role} {worker or host or socket.gethostname()}"
         self._is_worker = role == "worker"
@@ -93,20 +95,20 @@ class RabbitmqBroker:
         is_tls = self._address.is_tls
         self._context = context_of(tls or TlsSettings()) if is_tls else None
         self._supervisor = Supervisor(
-            self._address, name=self._name, settings=self._settings, context=self._context,
+            addresses_of(url), name=self._name, settings=self._settings, context=self._context,
             rebuild=self._rebuild, lost=self._lost, watch=self._watch,
             built=self._built, watch_seconds=watch_seconds,
         )  # fmt: skip
         self._maker = Maker(self._supervisor, self._topology, self._settings.settle_seconds)
         self._publisher = Publisher(
             window=self._settings.window, deadline_seconds=self._deadline,
-            in_doubt=self._supervisor.doubt,
+            in_doubt=self._supervisor.doubt, away_since=lambda: self._supervisor.away_since,
         )  # fmt: skip
-        self._asker = Asker()
+        self._asker = Asker(self._supervisor.doubt)
         self._specs: dict[str, QueueSpec] = {}
         """What was declared here, and what was found."""
-        self._figures: dict[str, Figures] = {}
         self._consumptions: list[RabbitConsumption] = []
+        self._figures = Counting(self._topology, self._maker.count, self._consumptions)
         self._subscriptions: list[RabbitSubscription] = []
         self._paused: set[str] = set()
         self._overview = Overview(
@@ -166,7 +168,7 @@ class RabbitmqBroker:
             await self._connected()
             await self._maker.queue(known)
 
-        await patiently(make, self._deadline)
+        await self._patiently(make)
         self._specs[spec.name] = known
 
     async def publish(self, items: Sequence[Outgoing]) -> None:
@@ -179,7 +181,7 @@ class RabbitmqBroker:
         await self._maker.settled([parcel.routing_key for parcel in parcels])
         await self._publisher.publish(parcels)
         for item in items:
-            self._figures_of(item.queue).published += 1
+            self._figures.of(item.queue).published += 1
 
     async def fanout(self, exchange: str, message: Message) -> None:
         """See Broker."""
@@ -195,7 +197,7 @@ class RabbitmqBroker:
         spec = await self._known(queue)
         consumption = RabbitConsumption(
             self, spec, self._topology.bands(spec), on_deliveries, credit=prefetch,
-            figures=self._figures_of(queue), deadline_seconds=self._deadline,
+            figures=self._figures.of(queue), deadline_seconds=self._deadline,
             ended=self._consumptions.remove,
         )  # fmt: skip
         self._consumptions.append(consumption)
@@ -205,7 +207,7 @@ class RabbitmqBroker:
             await consumption.tend()
 
         try:
-            await patiently(begin, self._deadline)
+            await self._patiently(begin)
         except BaseException:
             await consumption.close()
             raise
@@ -227,7 +229,7 @@ class RabbitmqBroker:
                 await self._maker.fanout(exchange)
             await self._build_subscription(subscription)
 
-        await patiently(build, self._deadline)
+        await self._patiently(build)
         self._subscriptions.append(subscription)  # from now on each new connection builds it
         return subscription
 
@@ -248,7 +250,12 @@ class RabbitmqBroker:
         await self._connected()
         dead = await self._graves.count_dead() if self._graves is not None else {}
         told = await self._overview.take()
-        return [await self._stats_of(spec, dead, told) for _, spec in sorted(self._specs.items())]
+        return [
+            await self._figures.stats(
+                spec, dead=dead.get(name, 0), is_paused=name in self._paused, told=told
+            )
+            for name, spec in sorted(self._specs.items())
+        ]
 
     async def dead_letters(self, *, limit: int = 50, before: int = 0) -> list[DeadLetter]:
         """See Broker."""
@@ -304,12 +311,7 @@ class RabbitmqBroker:
     async def open_plane(self) -> Plane:
         """A channel of its own for messages, in the way that the settings name."""
         if self._settings.plane == "framing":
-            from dts_core.brokers.rabbitmq.framing import open_plane
-
-            return await open_plane(
-                self._url, heartbeat_seconds=self._settings.heartbeat_seconds,
-                deadline_seconds=self._deadline, tls=self._context, name=self._name,
-            )  # fmt: skip
+            return await self._framing_plane()
         return await self._control_plane()
 
     async def count(self, band: str) -> tuple[int, int]:
@@ -344,7 +346,7 @@ class RabbitmqBroker:
         if not self._is_worker:
             await self._maker.exchanges()
         for spec in list(self._specs.values()):
-            await self._maker.queue(spec)
+            await self._made(spec)
         asking = await self._control_plane()
         asking.on_lost = self._supervisor.doubt
         await self._asker.use(asking)
@@ -354,6 +356,13 @@ class RabbitmqBroker:
         for subscription in self._subscriptions:
             await self._build_subscription(subscription)
         await asyncio.gather(*(self._tended(each) for each in list(self._consumptions)))
+
+    async def _made(self, spec: QueueSpec) -> None:
+        """A classic queue is away with the node of a cluster that it is on; the others must not wait for it."""
+        try:
+            await self._maker.queue(spec)
+        except QueueNotFound as error:
+            log.warning("a queue is away", queue=spec.name, reason=str(error))
 
     async def _tended(self, consumption: RabbitConsumption) -> None:
         """A queue that is gone, or still without a leader, must not keep the others from working."""
@@ -391,27 +400,50 @@ class RabbitmqBroker:
             self._supervisor.doubt(error.message)
 
     async def _control_plane(self) -> AioPikaPlane:
+        return await AioPikaPlane.open(self._connection(), deadline_seconds=self._deadline)
+
+    async def _framing_plane(self) -> Plane:
+        """On a connection of its own, which ends with the driver's."""
+        from dts_core.brokers.rabbitmq.framing import open_plane
+
+        connection = self._connection()
+        plane = await open_plane(
+            self._supervisor.address, heartbeat_seconds=self._settings.heartbeat_seconds,
+            deadline_seconds=self._deadline, tls=self._context, name=self._name,
+        )  # fmt: skip
+        if connection is not self._supervisor.connection:  # lost meanwhile
+            plane.end("the connection ended.")
+            raise self._supervisor.unavailable()
+        connection.companions.add(plane)
+        return plane
+
+    def _connection(self) -> Connection:
         connection = self._supervisor.connection
         if connection is None:
-            raise BrokerUnavailable(f"no RabbitMQ at {self._address}.")
-        return await AioPikaPlane.open(connection.underlay, deadline_seconds=self._deadline)
+            raise self._supervisor.unavailable()
+        return connection
 
     async def _build_subscription(self, subscription: RabbitSubscription) -> None:
         plane = await self._control_plane()
         plane.on_lost = self._supervisor.doubt
         plane.on_cancelled = lambda tag: self._supervisor.doubt("a subscription was ended")
-        await subscription.build(await self._supervisor.control(), plane, self._deadline)
+        await subscription.build(self._maker, plane)
 
     # --- small things
 
     async def _connected(self) -> None:
         if self._is_closed:
             raise BrokerUnavailable("the broker is closed.")
+        seconds = time_left(self._deadline, away_since=self._supervisor.away_since)
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(seconds):
                 await self._supervisor.ready.wait()
         except TimeoutError:
-            raise BrokerUnavailable(f"no RabbitMQ at {self._address}: {self.state}.") from None
+            raise self._supervisor.unavailable() from None
+
+    async def _patiently(self, act: Callable[[], Awaitable[None]]) -> None:
+        """See `patiently`; a broker that has long been away is told to whoever waits for an answer."""
+        await patiently(act, time_left(self._deadline, away_since=self._supervisor.away_since))
 
     async def _known(self, queue: str) -> QueueSpec:
         """What a queue is; looked for when it was not declared here. Raises QueueNotFound."""
@@ -425,7 +457,7 @@ class RabbitmqBroker:
                 for band in bands:
                     await self._maker.count(band)
 
-            await patiently(look, self._deadline)
+            await self._patiently(look)
             self._specs[queue] = spec
         return spec
 
@@ -450,9 +482,6 @@ class RabbitmqBroker:
         """With our user, which RabbitMQ verifies."""
         return msgspec.structs.replace(message, user_id=self._address.user)
 
-    def _figures_of(self, queue: str) -> Figures:
-        return self._figures.setdefault(queue, Figures())
-
     def _grave(self) -> "DeadLetterStore":
         if self._graves is None:
             raise BrokerUnavailable(
@@ -464,31 +493,3 @@ class RabbitmqBroker:
         for consumption in self._consumptions:
             if consumption.spec.name == queue:
                 consumption.wake()
-
-    async def _stats_of(
-        self, spec: QueueSpec, dead: dict[str, int], told: dict[str, Told] | None
-    ) -> QueueStats:
-        ready = consumers = 0
-        for band in self._topology.bands(spec):
-            found = await self._maker.count(band)
-            ready += found[0]
-            consumers = max(consumers, found[1])
-        stats = QueueStats(
-            name=spec.name, ready=ready, consumers=consumers, unacked=0,
-            dead=dead.get(spec.name, 0), paused=spec.name in self._paused,
-        )  # fmt: skip
-        if told is None:
-            return msgspec.structs.replace(stats, partial=True, **self._counted(spec))
-        moved = sum((told.get(band, Told()) for band in self._topology.bands(spec)), Told())
-        return msgspec.structs.replace(stats, **msgspec.structs.asdict(moved))
-
-    def _counted(self, spec: QueueSpec) -> dict[str, int]:
-        """What this process alone has seen."""
-        figures = self._figures_of(spec.name)
-        own = [each for each in self._consumptions if each.spec.name == spec.name]
-        return {
-            "unacked": sum(each.unacked for each in own),
-            "published": figures.published,
-            "delivered": figures.delivered,
-            "acked": figures.acked,
-        }

@@ -66,7 +66,7 @@ async def check_rabbitmq(
     checkup = _Checkup(settings, host, queues)
     async with checkup.connected() as reason:
         if reason is not None:
-            return [problem(AREA, reason, _connection_advice(reason))]
+            return [problem(AREA, reason, _connection_advice(reason, checkup.mechanism))]
         found = [checkup.version(), *checkup.line(), checkup.consumer_timeout()]
         found += await (checkup.worker() if host else checkup.control())
         found += await checkup.queues()
@@ -83,6 +83,11 @@ class _Checkup:
         self._topology = Topology(settings.mq, settings.rabbitmq)
         self._seconds = settings.rabbitmq.deadline_seconds
         self._connection: Any = None
+
+    @property
+    def mechanism(self) -> str:
+        """How this part logs in."""
+        return self._address.mechanism
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[str | None]:
@@ -121,7 +126,12 @@ class _Checkup:
     def line(self) -> list[Finding]:
         wanted = self._settings.rabbitmq.heartbeat_seconds
         beat = int(self._connection.connection_tune.heartbeat or 0)
-        found = [ok(AREA, f"heartbeat every {wanted} s; a silent connection is given up after two")]
+        found = [
+            ok(
+                AREA,
+                f"heartbeat every {wanted} s; a silent connection is given up after three at most",
+            )
+        ]
         if beat == 0:
             found = [
                 warning(
@@ -155,12 +165,15 @@ class _Checkup:
     async def control(self) -> list[Finding]:
         sub = subscription_queue("", f"doctor-{secrets.token_hex(6)}")
         own = self._names.given(f"{JOBS}doctor-{secrets.token_hex(6)}")
+        signed = Basic.Properties(user_id=self._address.user)
 
         async def round_trip(channel: Any) -> None:
             await _declare(channel, own)
             await channel.queue_bind(own, UP, routing_key=own)
             for exchange in ("", UP):
-                await channel.basic_publish(b"", exchange=exchange, routing_key=own, mandatory=True)
+                await channel.basic_publish(
+                    b"", exchange=exchange, routing_key=own, mandatory=True, properties=signed
+                )
             if (await channel.basic_get(own, no_ack=True)).delivery is None:
                 raise QueueNotFound("a message that was confirmed is not there.")
 
@@ -182,7 +195,8 @@ class _Checkup:
             await channel.queue_bind(sub, fanout_name(CONTROL))
 
         async def report(channel: Any) -> None:
-            await channel.basic_publish(b"", exchange=UP, routing_key="doctor")
+            signed = Basic.Properties(user_id=self._address.user)
+            await channel.basic_publish(b"", exchange=UP, routing_key="doctor", properties=signed)
 
         needed: list[tuple[str, Probe]] = [
             ("hear orders", hear_orders),
@@ -338,7 +352,12 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
-def _connection_advice(reason: str) -> str:
+def _connection_advice(reason: str, mechanism: str) -> str:
+    if "login" in reason and mechanism == "EXTERNAL":
+        return (
+            "The certificate's common name has to be a user (`dts broker grant --certificate`), and RabbitMQ"
+            " needs rabbitmq_auth_mechanism_ssl, auth_mechanisms and ssl_cert_login_from."
+        )
     if "login" in reason:
         return "Check user and password, and that the user may enter the virtual host."
     if "certificate" in reason.lower() or "ssl" in reason.lower():

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import ssl
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 import aio_pika
 from aiormq.abc import AbstractConnection
@@ -13,11 +14,28 @@ from yarl import URL
 
 from dts_core.brokers.rabbitmq.deadlines import answered, words_of
 from dts_core.brokers.rabbitmq.framing.address import Address
+from dts_core.brokers.rabbitmq.stream import Stream
 from dts_core.errors import BrokerUnavailable, DtsError
 
 CLOSE_SECONDS: Final = 2.0
 for driver in ("aio_pika", "aiormq"):  # every failure is told in our own words
     logging.getLogger(driver).setLevel(logging.CRITICAL)
+
+
+class Companion(Protocol):
+    """A channel on a connection of its own."""
+
+    def end(self, reason: str) -> None:
+        """Say good-bye, and tell its owner."""
+        ...
+
+    def abort(self) -> None:
+        """Close its socket without another word."""
+        ...
+
+    async def close(self) -> None:
+        """Wait until its socket is gone."""
+        ...
 
 
 class Connection(aio_pika.Connection):
@@ -28,6 +46,10 @@ class Connection(aio_pika.Connection):
         heartbeat_seconds: Of AMQP.
         name: What it is called in the broker's lists.
         context: For amqps.
+
+    Attributes:
+        companions: What ends with it. A consumer on a connection of its own that outlived this one would go on
+            being handed messages, and nobody would take them.
     """
 
     def __init__(
@@ -39,12 +61,34 @@ class Connection(aio_pika.Connection):
         context: ssl.SSLContext | None,
     ) -> None:
         super().__init__(url_of(address, heartbeat_seconds, name), ssl_context=context)
-        self._stream = _Stream()
-        self.kwargs["transport_factory"] = self._stream
+        self.companions: WeakSet[Companion] = WeakSet()
+        self._opening = _Opening()
+        self.kwargs["transport_factory"] = self._opening
+
+    async def connect(self, timeout: aio_pika.abc.TimeoutType = None) -> None:
+        """Open it; see aio-pika."""
+        await super().connect(timeout)
+        self.stream.agree(self.underlay.connection_tune.frame_max)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the broker told us to stop publishing."""
+        return bool(self.stream.blocked)
+
+    @property
+    def stream(self) -> Stream:
+        """Where messages pass the driver by.
+
+        Raises:
+            BrokerUnavailable: It was never opened.
+        """
+        if self._opening.stream is None:
+            raise BrokerUnavailable("the connection is closed.")
+        return self._opening.stream
 
     @property
     def underlay(self) -> AbstractConnection:
-        """Aiormq's connection below, for the channels that carry messages in batches.
+        """Aiormq's connection below, for the channels that carry messages.
 
         Raises:
             BrokerUnavailable: It is not open.
@@ -54,31 +98,42 @@ class Connection(aio_pika.Connection):
         return self.transport.connection
 
     async def end(self) -> None:
-        """Say good-bye, or drop the stream when nobody answers."""
+        """Say good-bye, here and on its companions, or drop the streams when nobody answers."""
+        companions = list(self.companions)
+        for each in companions:
+            each.end("the connection ended.")
         try:
             with suppress(DtsError):
                 async with answered("closing the connection", CLOSE_SECONDS):
-                    await self.close()
+                    closing = (each.close() for each in companions)
+                    await asyncio.gather(self.close(), *closing, return_exceptions=True)
         finally:
-            await self._stream.drop()
+            for each in companions:
+                each.abort()
+            await self._opening.drop()
             await self.close()  # of what was cut short; nothing is sent any more
 
 
-class _Stream(TransportFactory):
-    """Opens the stream, and keeps hold of it, so that a silent one can be dropped without asking it."""
+class _Opening(TransportFactory):
+    """Opens the stream, and keeps hold of it: for its messages, and to drop a silent one without asking it."""
 
     def __init__(self) -> None:
+        self.stream: Stream | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     async def create(
         self, url: URL, **options: Any
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """See TransportFactory."""
+        """See TransportFactory; as asyncio.open_connection does it, with a protocol of ours."""
         provider = options.pop("ssl_context_provider")
         context = await provider.get_context() if url.scheme == "amqps" else None
-        reader, self._writer = await asyncio.open_connection(
-            url.host, url.port, ssl=context, **options
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(loop=loop)
+        stream = self.stream = Stream(reader, loop)
+        transport, _ = await loop.create_connection(
+            lambda: stream, url.host or "", url.port or 0, ssl=context, **options
         )
+        self._writer = asyncio.StreamWriter(transport, stream, reader, loop)
         return reader, self._writer
 
     async def drop(self) -> None:

@@ -67,6 +67,9 @@ class RabbitConsumption:
         figures: Counts what is delivered and acked.
         deadline_seconds: For the copies of dead letters when it closes.
         ended: Told when it closes.
+
+    Attributes:
+        on_lost: Called when a channel is lost that was open, whether or not its connection is.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class RabbitConsumption:
         self.spec = spec
         self.bands = [Band(queue) for queue in bands]
         self.figures = figures
+        self.on_lost: Callable[[], None] = lambda: None
         self._home = home
         self._on_deliveries = on_deliveries
         self._credit = max(credit, 0)
@@ -138,8 +142,10 @@ class RabbitConsumption:
         self._ended(self)
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait((task,))
+            # Cut short, a change of consumers would cost the channel, and with it the acks that wait.
+            async with self._lock:
+                task.cancel()
+                await asyncio.wait((task,))
         if self._burials:
             _, late = await asyncio.wait(set(self._burials), timeout=self._deadline)
             for burial in late:
@@ -310,6 +316,7 @@ class RabbitConsumption:
             self.forget()
             self._is_doubted = True
             self.wake()
+            self.on_lost()
 
     def _cancelled(self, consumer_tag: str) -> None:
         log.warning("the broker ended a consumer", queue=self.spec.name)

@@ -9,7 +9,8 @@ from typing import Final
 from aiormq import exceptions
 from pamqp.exceptions import PAMQPException
 
-from dts_core.errors import BrokerUnavailable, DtsError, Forbidden, QueueNotFound
+from dts_core.deadline import time_left
+from dts_core.errors import BrokerUnavailable, DtsError, Forbidden, LoginRefused, QueueNotFound
 
 _NUMBER: Final = re.compile(r"^\[Errno -?\d+\] ")
 DRIVER_ERRORS: Final = (
@@ -37,16 +38,13 @@ def error_of(error: BaseException, what: str) -> DtsError:
         case exceptions.ChannelAccessRefused():
             return Forbidden(f"{said}.")
         case exceptions.AuthenticationError() | exceptions.ProbableAuthenticationError():
-            return BrokerUnavailable(
-                f"the broker refused the login ({error}).",
-                advice="Check the user and the password in [broker] url.",
-            )
+            return LoginRefused(f"the broker refused the login ({error}).")
     return BrokerUnavailable(f"{said}.")
 
 
 @asynccontextmanager
 async def answered(what: str, seconds: float) -> AsyncIterator[None]:
-    """Wait for the broker no longer than `seconds`; `what` names the act in the error.
+    """Wait for the broker no longer than `seconds`, or than whoever asked; `what` names the act in the error.
 
     Raises:
         QueueNotFound: It answered so.
@@ -54,11 +52,14 @@ async def answered(what: str, seconds: float) -> AsyncIterator[None]:
         BrokerUnavailable: Any other refusal, a lost channel, or no answer in time.
     """
     task = asyncio.current_task()
+    seconds = time_left(seconds)
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise BrokerUnavailable(f"{what}: no answer within {seconds:g} s.") from None
+        raise BrokerUnavailable(
+            f"{what}: RabbitMQ gave no answer within {seconds:.2g} s."
+        ) from None
     except DRIVER_ERRORS as error:
         raise error_of(error, what) from error
     except asyncio.CancelledError as error:

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from dts_core.brokers.rabbitmq.framing.address import Address
+from dts_core.deadline import time_left
 from dts_core.errors import DtsError
 from dts_core.hosting.management import Management
 
@@ -67,7 +68,7 @@ class Overview:
         if self._api is None:
             return None
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(time_left(self._seconds)):
                 found = await asyncio.to_thread(
                     self._api.get, "queues", self._vhost, query=f"columns={COLUMNS}"
                 )

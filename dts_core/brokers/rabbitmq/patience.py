@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from dts_core.deadline import time_left
 from dts_core.errors import BrokerUnavailable
 
 PAUSE_FIRST_SECONDS: Final = 0.05
@@ -15,6 +16,8 @@ T = TypeVar("T")
 async def patiently(act: Callable[[], Awaitable[T]], seconds: float) -> T:
     """What `act` returns, tried for on while it raises BrokerUnavailable and `seconds` have not passed.
 
+    No longer than whoever asked waits.
+
     A node that has just started answers, but its quorum queues may still elect who leads them: a question about one
     ends its connection meanwhile (INTERNAL_ERROR), or finds no answer.
 
@@ -22,7 +25,7 @@ async def patiently(act: Callable[[], Awaitable[T]], seconds: float) -> T:
         BrokerUnavailable: That of the last attempt.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
+    until = loop.time() + time_left(seconds)
     pause = PAUSE_FIRST_SECONDS
     while True:
         try:

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 from dts_core.brokers.base import Message
 from dts_core.brokers.rabbitmq.plane import Plane
+from dts_core.brokers.rabbitmq.refusals import Refused, doubt_soon
+from dts_core.deadline import time_left
 from dts_core.errors import BrokerUnavailable
 
 BLOCKED_LOOK_SECONDS: Final = 0.05
@@ -28,14 +30,17 @@ class Publisher:
         window: Most messages sent and not confirmed yet, of all callers together.
         deadline_seconds: For a plane to send on, and then for the confirms of each window.
         in_doubt: Told when confirms do not come in time: the connection is not to be trusted.
+        away_since: Since when nothing can be sent, on the loop's clock; None while it can.
     """
 
     def __init__(
-        self, *, window: int, deadline_seconds: float, in_doubt: Callable[[str], None]
-    ) -> None:
+        self, *, window: int, deadline_seconds: float, in_doubt: Callable[[str], None],
+        away_since: Callable[[], float | None] = lambda: None,
+    ) -> None:  # fmt: skip
         self._window = window
         self._deadline = deadline_seconds
         self._in_doubt = in_doubt
+        self._away_since = away_since
         self._open = 0
         self._changed = asyncio.Event()
         self._plane: Plane | None = None
@@ -71,9 +76,11 @@ class Publisher:
     async def _publish_window(self, parcels: Sequence[Parcel]) -> None:
         count = len(parcels)
         plane: Plane | None = None
+        futures: list[asyncio.Future[None]] = []
         is_in = False
+        seconds = time_left(self._deadline, away_since=self._away_since())
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(seconds):
                 while self._open + count > self._window:
                     self._changed.clear()
                     await self._changed.wait()
@@ -89,11 +96,14 @@ class Publisher:
                 ]  # fmt: skip
                 await asyncio.wait(futures)
         except TimeoutError:
-            raise BrokerUnavailable(self._late(plane)) from None
+            self._doubt_after(self._deadline - seconds, plane, futures)
+            raise BrokerUnavailable(self._late(seconds)) from None
         finally:
             if is_in:
                 self._open -= count
                 self._changed.set()
+        if any(isinstance(future.exception(), Refused) for future in futures):
+            doubt_soon(lambda: plane is self._plane, self._in_doubt)
         _raise_first(futures)
 
     async def _unblocked(self) -> Plane:
@@ -106,14 +116,27 @@ class Publisher:
                 return plane
             await asyncio.sleep(BLOCKED_LOOK_SECONDS)
 
-    def _late(self, plane: Plane | None) -> str:
+    def _late(self, seconds: float) -> str:
         if self._plane is None:
             return "no connection to RabbitMQ."
         if self._plane.is_blocked:
             return "RabbitMQ takes no messages: it is out of memory or disk."
-        if plane is not None:
-            self._in_doubt("a publication was not confirmed in time")
-        return f"RabbitMQ did not confirm within {self._deadline:g} s; the outcome is unknown."
+        return f"RabbitMQ did not confirm within {seconds:.2g} s; the outcome is unknown."
+
+    def _doubt_after(
+        self, seconds: float, plane: Plane | None, futures: Sequence["asyncio.Future[None]"]
+    ) -> None:
+        """Doubt the connection unless these are confirmed by then: who asked may have had less time than it has."""
+
+        def look() -> None:
+            is_open = plane is not None and plane is self._plane and not plane.is_blocked
+            if is_open and not all(future.done() for future in futures):
+                self._in_doubt("a publication was not confirmed in time")
+
+        if seconds > 0:
+            asyncio.get_running_loop().call_later(seconds, look)
+        else:
+            look()
 
 
 def _raise_first(futures: Sequence["asyncio.Future[None]"]) -> None:

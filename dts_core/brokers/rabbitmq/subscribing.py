@@ -3,12 +3,10 @@
 from collections.abc import Callable
 
 import structlog
-from aio_pika.abc import AbstractChannel
 
 from dts_core.brokers.base import OnMessage
-from dts_core.brokers.rabbitmq.deadlines import answered
+from dts_core.brokers.rabbitmq.making import Maker
 from dts_core.brokers.rabbitmq.plane import Plane, PlaneDelivery
-from dts_core.brokers.rabbitmq.topology import fanout_name, subscription_arguments
 
 log = structlog.get_logger(__name__)
 
@@ -37,20 +35,14 @@ class RabbitSubscription:
         self._plane: Plane | None = None
         self._is_closed = False
 
-    async def build(self, control: AbstractChannel, plane: Plane, deadline_seconds: float) -> None:
+    async def build(self, maker: Maker, plane: Plane) -> None:
         """Make its queue on this connection, and hear.
 
         Raises:
             QueueNotFound: There is no such exchange; then no queue is left behind either.
             BrokerUnavailable: No answer in time.
         """
-        async with answered(f"subscribing to {self.exchange}", deadline_seconds):
-            await control.get_exchange(fanout_name(self.exchange))
-            queue = await control.declare_queue(
-                self.queue, exclusive=True, auto_delete=True,
-                arguments=subscription_arguments(self._limit),
-            )  # fmt: skip
-            await queue.bind(fanout_name(self.exchange), routing_key="")
+        await maker.subscriber_queue(self.queue, self.exchange, self._limit)
         await plane.consume(self.queue, self._heard, prefetch=0, no_ack=True)
         self._plane = plane
 

@@ -5,23 +5,25 @@ was only half restored is worse than none. Whoever depends on it is told of each
 """
 
 import asyncio
+import itertools
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
 from aio_pika.abc import AbstractChannel
 
-from dts_core.brokers.rabbitmq.aiopika_plane import is_blocked
 from dts_core.brokers.rabbitmq.connecting import Connection, why_closed
 from dts_core.brokers.rabbitmq.deadlines import answered
 from dts_core.brokers.rabbitmq.framing.address import Address
-from dts_core.errors import BrokerUnavailable, DtsError
+from dts_core.errors import BrokerUnavailable, DtsError, LoginRefused
 from dts_core.settings import RabbitSettings
 
 BACKOFF_FIRST_SECONDS: Final = 0.05
 BACKOFF_MAX_SECONDS: Final = 2.0
+REFUSED_BACKOFF_MAX_SECONDS: Final = 15.0
+"""Once the login is refused: somebody has to change something, and RabbitMQ logs each try."""
 LOOK_SECONDS: Final = 0.25
 """How often `blocked` is looked for: the driver does not tell."""
 
@@ -32,7 +34,7 @@ class Supervisor:
     """One connection at a time.
 
     Args:
-        address: Where.
+        addresses: Where; one node after the other is tried, from any of them on.
         name: What the connection is called in the broker's lists.
         settings: Heartbeat and deadline.
         context: For amqps.
@@ -43,18 +45,22 @@ class Supervisor:
         watch_seconds: How often.
 
     Attributes:
-        state: In words.
+        address: Of the node that is connected, or tried.
+        state: In words: connecting, connected, blocked, away, closed; and why.
+        away_since: On the loop's clock, since when nothing can be sent; None while it can.
         connection: aio-pika's connection, from before `rebuild` until its end.
     """
 
     def __init__(
-        self, address: Address, *, name: str, settings: RabbitSettings,
+        self, addresses: Sequence[Address], *, name: str, settings: RabbitSettings,
         context: ssl.SSLContext | None, rebuild: Callable[[], Awaitable[None]],
         lost: Callable[[str], None], watch: Callable[[], Coroutine[Any, Any, None]],
         built: Callable[[], None], watch_seconds: float = 10.0,
     ) -> None:  # fmt: skip
-        self.address = address
+        self._nodes = itertools.cycle(random.sample(addresses, len(addresses)))
+        self.address = next(self._nodes)
         self.state = "connecting"
+        self.away_since: float | None = None
         self.connection: Connection | None = None
         self.ready = asyncio.Event()
         self.deadline_seconds = settings.deadline_seconds
@@ -75,7 +81,7 @@ class Supervisor:
     @property
     def is_blocked(self) -> bool:
         """Whether the broker takes no messages for want of memory or disk."""
-        return self.connection is not None and is_blocked(self.connection.underlay)
+        return self.connection is not None and self.connection.is_blocked
 
     async def start(self, timeout_seconds: float) -> None:
         """Begin, and wait for the first connection; it is tried for on after a failure, until `close`.
@@ -83,13 +89,24 @@ class Supervisor:
         Raises:
             BrokerUnavailable: None in time; says what was met last.
         """
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="rabbitmq")
+        loop = asyncio.get_running_loop()
+        self.away_since = loop.time()
+        self._task = loop.create_task(self._run(), name="rabbitmq")
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self.ready.wait()
         except TimeoutError:
             why = self._failure.message if self._failure else "no answer."
             raise BrokerUnavailable(f"no RabbitMQ at {self.address}: {why}") from None
+
+    def unavailable(self) -> BrokerUnavailable:
+        """What to tell whoever cannot wait any longer for a connection."""
+        why = self.state.partition(": ")[2] or "no answer yet"
+        away = "away"
+        if self.away_since is not None:
+            seconds = asyncio.get_running_loop().time() - self.away_since
+            away = f"away for {seconds:.0f} s"
+        return BrokerUnavailable(f"RabbitMQ at {self.address} is {away}: {why}.")
 
     def doubt(self, why: str) -> None:
         """Give the connection up: something about it is not as it should be."""
@@ -102,12 +119,11 @@ class Supervisor:
         Raises:
             BrokerUnavailable: No connection, or no answer in time.
         """
-        async with self._control_lock:
+        async with answered("opening a channel", self.deadline_seconds), self._control_lock:
             if self.connection is None:
-                raise BrokerUnavailable(f"no RabbitMQ at {self.address}.")
+                raise self.unavailable()
             if self._control is None or self._control.is_closed:
-                async with answered("opening a channel", self.deadline_seconds):
-                    self._control = await self.connection.channel(publisher_confirms=False)
+                self._control = await self.connection.channel(publisher_confirms=False)
             return self._control
 
     async def close(self) -> None:
@@ -121,22 +137,28 @@ class Supervisor:
     # --- one connection after the other
 
     async def _run(self) -> None:
-        pause = BACKOFF_FIRST_SECONDS
+        pause, said = BACKOFF_FIRST_SECONDS, ""
         while True:
-            was_ready, why = False, ""
+            was_ready, why, longest = False, "", BACKOFF_MAX_SECONDS
             try:
                 was_ready, why = await self._one_connection()
+            except LoginRefused as error:
+                self._failure, why, longest = error, str(error), REFUSED_BACKOFF_MAX_SECONDS
             except DtsError as error:
                 self._failure, why = error, error.message
             except Exception as error:  # a mistake in one of our callbacks must not end it for good
                 log.exception("a connection to RabbitMQ failed")
                 why = f"{type(error).__name__} in this process"
+            self.address = next(self._nodes)
+            if self.away_since is None:
+                self.away_since = asyncio.get_running_loop().time()
             self.state = f"away: {why.rstrip('.')}"
-            pause = BACKOFF_FIRST_SECONDS if was_ready else pause
-            log.info("RabbitMQ is away", reason=why)
+            if was_ready or why != said:  # it is tried often: each reason is said once
+                said = why
+                log.warning("RabbitMQ is away; it is tried again until it is there", reason=why)
+            pause = BACKOFF_FIRST_SECONDS if was_ready else min(pause, longest)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, BACKOFF_MAX_SECONDS)
-            self.state = "connecting"
+            pause = min(pause * 2, longest)
 
     async def _one_connection(self) -> tuple[bool, str]:
         """One connection from its opening to its end; whether everything was rebuilt on it, and why it ended."""
@@ -154,7 +176,7 @@ class Supervisor:
             )
             await self._rebuild()
             was_ready = True
-            self.state = "connected"
+            self._tell_back()
             self.ready.set()
             self._on_built()
             why = await self._watched(doubt)
@@ -166,13 +188,26 @@ class Supervisor:
             await connection.end()
         return was_ready, why
 
+    def _tell_back(self) -> None:
+        if self.away_since is not None:
+            seconds = asyncio.get_running_loop().time() - self.away_since
+            log.info("RabbitMQ is there", after_seconds=round(seconds, 1))
+        self.state, self.away_since = "connected", None
+
+    def _tell_blocked(self) -> None:
+        if not self.is_blocked:
+            self.state, self.away_since = "connected", None
+        elif self.away_since is None:
+            self.away_since = asyncio.get_running_loop().time()
+            self.state = "blocked: out of memory or disk"
+
     async def _watched(self, doubt: "asyncio.Future[str]") -> str:
         """Look after the connection until it is in doubt; returns why."""
         loop = asyncio.get_running_loop()
         next_watch = loop.time() + self._watch_seconds
         while not doubt.done():
             await asyncio.wait((doubt,), timeout=LOOK_SECONDS)
-            self.state = "blocked: out of memory or disk" if self.is_blocked else "connected"
+            self._tell_blocked()
             if loop.time() >= next_watch and not doubt.done():
                 watching = loop.create_task(self._watch(), name="rabbitmq-watch")
                 try:

@@ -48,6 +48,7 @@ class Topology:
     def __init__(self, names: QueueNames, settings: RabbitSettings) -> None:
         self._settings = settings
         self._jobs = f"{names.jobs}."
+        self._codes = {names.heartbeats: base.HEARTBEATS, names.logs: base.LOGS}
         self._bounded = frozenset((names.heartbeats, names.logs))
         self.up: Final = frozenset(
             (names.results, names.heartbeats, names.logs, base.REQUESTS, base.DEAD)
@@ -65,18 +66,22 @@ class Topology:
         return QueueSpec(queue)
 
     def is_quorum(self, spec: QueueSpec) -> bool:
-        """Whether it is made as a quorum queue. Patterns know the queue by the name of the code."""
-        if spec.kind is not QueueKind.WORK:
-            return False
+        """Whether it is made as a quorum queue. Patterns know the queue by the name of the code.
+
+        Queues of questions, heartbeats and logs are where they are named outright: patterns mean queues of work.
+        """
         kind = self._kinds.get(spec.name)
         if kind is None:
-            kind = self._kind_of(spec.name)
+            kind = self._kind_of(spec)
             if len(self._kinds) < KNOWN_MAX:
                 self._kinds[spec.name] = kind
         return kind == "quorum"
 
-    def _kind_of(self, queue: str) -> str:
-        known = queue
+    def _kind_of(self, spec: QueueSpec) -> str:
+        known = spec.name
+        if spec.kind is not QueueKind.WORK:
+            code = self._codes.get(known, known)
+            return self._settings.kinds.get(code, "classic")
         if known.startswith(self._jobs):
             known = base.JOBS + known.removeprefix(self._jobs)
         for pattern, kind in self._settings.kinds.items():
@@ -91,18 +96,22 @@ class Topology:
             return (name + URGENT, name + HIGH, name)
         return (name,)
 
+    def _replicated(self, spec: QueueSpec) -> Arguments:
+        return {"x-queue-type": "quorum"} if self.is_quorum(spec) else {}
+
     def arguments(self, spec: QueueSpec) -> Arguments:
         """What a queue, or each of its bands, is declared with."""
         if spec.kind is QueueKind.BOUNDED:
             # No x-single-active-consumer: one that stands still would keep everything from those that stand by, for as
             # long as its connection lives, while what waits is dropped at the head.
             return {
+                **self._replicated(spec),
                 "x-max-length": max(spec.limit, 1),
                 "x-overflow": "drop-head",
                 "x-message-ttl": BOUNDED_SECONDS * 1000,
             }
         if spec.kind is QueueKind.REQUEST:
-            return {"x-message-ttl": REQUEST_SECONDS * 1000}
+            return {**self._replicated(spec), "x-message-ttl": REQUEST_SECONDS * 1000}
         dead: Arguments = {} if spec.name == base.DEAD else {"x-dead-letter-exchange": DLX}
         if not self.is_quorum(spec):
             return {**dead, "x-max-priority": PRIORITY_MAX}

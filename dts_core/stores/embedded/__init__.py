@@ -10,12 +10,14 @@ from dts_core.stores.embedded.intake import EmbeddedIntake
 from dts_core.stores.embedded.jobs import Jobs
 from dts_core.stores.embedded.letters import Letters
 from dts_core.stores.embedded.logs import Logs
+from dts_core.stores.embedded.marks import Marks
 from dts_core.stores.embedded.roles import Roles
+from dts_core.stores.embedded.runs import Runs
 
 __all__ = ["EmbeddedIntake", "EmbeddedStore"]
 
 
-class EmbeddedStore(Jobs, Documents, Hosts, Logs, Letters, Roles):
+class EmbeddedStore(Jobs, Documents, Marks, Hosts, Logs, Letters, Runs, Roles):
     """The Store over an open file whose schema is this version's."""
 
     def __init__(self, database: Database, clock: Clock) -> None:

@@ -1,31 +1,48 @@
 """Many statements of one form at once: each then costs half, for most of a small statement is its way to SQLite."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from dts_core.errors import StoreError
 from dts_core.sqlite import Connection
 from dts_core.stores.embedded.moves import Row
 from dts_core.stores.embedded.rows import INSERT
 
+MANY: Final = 8
+"""From so many rows on, all of them come in one step: each step gives up the interpreter's lock and waits for it again,
+up to 5 ms where the loop's thread is busy."""
+_encoder = msgspec.json.Encoder()
+_rows = msgspec.json.Decoder(list[tuple[Any, ...]])
+
 
 def rows_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, Row]:
     """What a transition needs of each of these jobs, by id; those that are not there are left out."""
-    asked = [(job,) for job in dict.fromkeys(job_ids)]
-    return {found[0]: Row(found[1:]) for found in connection.executemany(Row.SELECT, asked)}
+    if len(job_ids) < MANY:
+        asked = [(job,) for job in dict.fromkeys(job_ids)]
+        return {found[0]: Row(found[1:]) for found in connection.executemany(Row.SELECT, asked)}
+    ids = _encoder.encode(list(dict.fromkeys(job_ids))).decode()
+    rows: str = connection.execute(Row.SELECT_MANY, (ids,)).get
+    return {found[0]: Row(found[1:]) for found in _rows.decode(rows)}
+
+
+def write_all(connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Write many rows by one statement each; False, and none is written, unless each changes exactly its row."""
+    before = connection.total_changes()
+    connection.execute("SAVEPOINT many")
+    connection.executemany(sql, rows)
+    is_whole = connection.total_changes() - before == len(rows)
+    if not is_whole:
+        connection.execute("ROLLBACK TO many")
+    connection.execute("RELEASE many")
+    return is_whole
 
 
 def insert_new(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[bool]:
     """Insert jobs by the parameters of INSERT; whether each was not there yet."""
-    if len(rows) > 1:
-        before = connection.total_changes()
-        connection.execute("SAVEPOINT many")
-        connection.executemany(INSERT, rows)
-        if connection.total_changes() - before == len(rows):
-            connection.execute("RELEASE many")
-            return [True] * len(rows)
-        connection.execute("ROLLBACK TO many")
-        connection.execute("RELEASE many")
+    if len(rows) > 1 and write_all(connection, INSERT, rows):
+        return [True] * len(rows)
     added = []
     for row in rows:
         connection.execute(INSERT, row)

@@ -26,12 +26,12 @@ from dts_core.states import JobState
 from dts_core.stores import limits
 from dts_core.stores.base import IdempotencyKey
 from dts_core.stores.chunks import check_shape
-from dts_core.stores.embedded import keys, pages, uploads
+from dts_core.stores.embedded import figures, keys, pages, uploads
 from dts_core.stores.embedded.base import Part
 from dts_core.stores.embedded.rows import COLUMNS, job_of
 from dts_core.stores.embedded.writer import JobWriter, forget, position
 from dts_core.stores.fields import EPOCH_MAX, check_ids, instant, micros
-from dts_core.stores.limits import BUCKET_SECONDS, LIST_BYTES, RECENT
+from dts_core.stores.limits import LIST_BYTES, RECENT
 
 _attempt = msgspec.msgpack.Decoder(Attempt)
 _ONE: Final = f"SELECT {COLUMNS}, result, blob FROM jobs WHERE id=?"
@@ -108,6 +108,10 @@ class Jobs(Part):
 
         return await self._write(work, durable=True)
 
+    async def mark_published(self, jobs: Sequence[Job], at: datetime) -> None:
+        """See OutboxStore."""
+        await self._write(lambda connection: self.writer.publish(connection, jobs, at))
+
     async def apply_owing(self, transitions: Sequence[Transition]) -> list[Outcome]:
         """See OutboxStore."""
 
@@ -154,27 +158,10 @@ class Jobs(Part):
         """See JobStore."""
         return await self._read(lambda connection: pages.find_jobs(connection, query))
 
-    async def count_jobs(self) -> JobCounts:
+    async def count_jobs(self, namespaces: Sequence[str] | None = None) -> JobCounts:
         """See JobStore."""
-        bucket = micros(self._clock.now()) // (BUCKET_SECONDS * 1_000_000)
-        minute, hour = bucket - 60 // BUCKET_SECONDS, bucket - 3600 // BUCKET_SECONDS
-
-        def work(connection: Connection) -> JobCounts:
-            states: dict[str, int] = {state.value: 0 for state in JobState}
-            counters = all_rows(connection, "SELECT state, sum(jobs) FROM counters GROUP BY state")
-            states.update((state, jobs) for state, jobs in counters)
-            ended = all_rows(
-                connection, "SELECT bucket, done, failed FROM tallies WHERE bucket>?", (hour,)
-            )
-            return JobCounts(
-                states=states,
-                done_last_minute=sum(done for at, done, _ in ended if at > minute),
-                failed_last_minute=sum(failed for at, _, failed in ended if at > minute),
-                done_last_hour=sum(done for _, done, _ in ended),
-                failed_last_hour=sum(failed for _, _, failed in ended),
-            )
-
-        return await self._read(work)
+        now = micros(self._clock.now())
+        return await self._read(lambda connection: figures.load(connection, now, namespaces))
 
     async def attempts(self, job_id: str) -> list[Attempt]:
         """See JobStore."""

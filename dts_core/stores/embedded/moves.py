@@ -21,16 +21,23 @@ class Row:
         "host",
         "lease",
         "losses",
+        "namespace",
         "seq",
         "started",
         "state",
         "submitter",
         "worker",
     )
-    SELECT: Final = (
-        "SELECT id, seq, state, epoch, attempt, losses, submitter, lease, expires, host, worker, started "
-        "FROM jobs WHERE id=?"
+    _COLUMNS: Final = (
+        "id, seq, state, epoch, attempt, losses, submitter, namespace, "
+        "lease, expires, host, worker, started"
     )
+    SELECT: Final = f"SELECT {_COLUMNS} FROM jobs WHERE id=?"
+    SELECT_MANY: Final = (
+        "SELECT json_group_array(json_array(jobs.id, seq, state, epoch, attempt, losses, submitter, namespace, "
+        "lease, expires, host, worker, started)) FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id=asked.value"
+    )
+    """One row: JSON of what SELECT gives for each id of a JSON array."""
 
     def __init__(self, found: tuple[Any, ...]) -> None:
         self.seq: int
@@ -39,6 +46,7 @@ class Row:
         self.attempt: int
         self.losses: int
         self.submitter: str
+        self.namespace: str
         self.lease: int | None
         self.expires: int | None
         self.host: str
@@ -46,8 +54,8 @@ class Row:
         self.started: int | None
         self.blob: tuple[int, int] | None = None
         """(upload, size) of the result that a FINISH refers to."""
-        (self.seq, self.state, self.epoch, self.attempt, self.losses, self.submitter, self.lease, self.expires,
-         self.host, self.worker, self.started) = found  # fmt: skip
+        (self.seq, self.state, self.epoch, self.attempt, self.losses, self.submitter, self.namespace, self.lease,
+         self.expires, self.host, self.worker, self.started) = found  # fmt: skip
 
 
 Parameters = Callable[[Transition, Row, int], tuple[Any, ...]]
@@ -93,6 +101,7 @@ def _finish(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
         maybe_micros(transition.started_at),
         maybe_micros(transition.finished_at) or at,
         transition.reason,
+        transition.ran,
     )
 
 
@@ -103,6 +112,7 @@ def _fail(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
         maybe_micros(transition.started_at),
         maybe_micros(transition.finished_at) or at,
         why(transition),
+        transition.ran,
     )
 
 
@@ -116,6 +126,10 @@ def _retry(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
 def _stop(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
     _no_more(row)
     return (at, why(transition))
+
+
+def _confirm(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
+    return (*_stop(transition, row, at), transition.ran)
 
 
 def _cancel(transition: Transition, row: Row, at: int) -> tuple[Any, ...]:
@@ -161,12 +175,12 @@ _ENDS: Final[dict[tuple[JobEvent, JobState], tuple[str, Parameters, str]]] = {
         "",
     ),
     (_E.FINISH, _S.DONE): (
-        "lease=NULL, result=?, result_size=?, blob=?, started=coalesce(?, started), finished=?, reason=?",
+        "lease=NULL, result=?, result_size=?, blob=?, started=coalesce(?, started), finished=?, reason=?, ran=?",
         _finish,
         "",
     ),
     (_E.FAIL, _S.FAILED): (
-        "lease=NULL, error=?, started=coalesce(?, started), finished=?, reason=?",
+        "lease=NULL, error=?, started=coalesce(?, started), finished=?, reason=?, ran=?",
         _fail,
         "",
     ),
@@ -177,7 +191,7 @@ _ENDS: Final[dict[tuple[JobEvent, JobState], tuple[str, Parameters, str]]] = {
     ),
     (_E.CANCEL, _S.CANCELLED): (f"{_OVER}, cancelled_by=?, finished=?, reason=?", _cancel, ""),
     (_E.CANCEL, _S.CANCELLING): ("cancelled_by=?, reason=?", _cancelling, ""),
-    (_E.CONFIRM_CANCEL, _S.CANCELLED): ("lease=NULL, finished=?, reason=?", _stop, ""),
+    (_E.CONFIRM_CANCEL, _S.CANCELLED): ("lease=NULL, finished=?, reason=?, ran=?", _confirm, ""),
     (_E.EXPIRE, _S.EXPIRED): ("due=NULL, finished=?, reason=?", _stop, ""),
     (_E.LOSE, _S.QUEUED): (
         "lease=NULL, host='', worker='', attempt=?, losses=?, queued=?, reason=?",
@@ -216,3 +230,8 @@ def _moves() -> dict[JobEvent, dict[str, _Move]]:
 
 
 MOVES: Final = _moves()
+PUBLISH: Final = (
+    "UPDATE jobs SET state='queued', changed=?, queued=?, reason='' WHERE id=? AND state='pending'"
+)
+"""What a PUBLISH writes, for a job that nobody has looked at: its epoch is guarded by its state, since no pending job
+was ever claimed."""

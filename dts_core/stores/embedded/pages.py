@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from dts_core.errors import InvalidInput
 from dts_core.model import Job, JobQuery, Page
 from dts_core.sqlite import Connection, one_row
 from dts_core.stores import limits
 from dts_core.stores.embedded.rows import COLUMNS, job_of
 from dts_core.stores.embedded.writer import newest_before
 from dts_core.stores.fields import micros
-from dts_core.stores.limits import PAGE_MAX
+from dts_core.stores.paging import Span, check_limit, cursor_behind
 
 
 class _Stream(NamedTuple):
@@ -41,42 +40,14 @@ class _Filter(NamedTuple):
     values: tuple[str, ...]
 
 
-class _Range(NamedTuple):
-    """Inclusive bounds of seq, and the direction."""
-
-    low: int
-    high: int
-    newest_first: bool
-
-    @property
-    def order(self) -> str:
-        return "DESC" if self.newest_first else "ASC"
-
-    def until(self, bound: int | None) -> "_Range":
-        """The part up to and including `bound`."""
-        if bound is None:
-            return self
-        return self._replace(low=bound) if self.newest_first else self._replace(high=bound)
-
-    def nearest(self, bounds: Sequence[int | None]) -> int | None:
-        """Of several bounds the one met first; None means the end of the range."""
-        met = [bound for bound in bounds if bound is not None]
-        if not met:
-            return None
-        return max(met) if self.newest_first else min(met)
-
-
 def find_jobs(connection: Connection, query: JobQuery) -> Page[Job]:
     """See `JobStore.find_jobs`. `since` is inclusive, `until` exclusive.
 
     Raises:
         InvalidInput: The limit is out of bounds, or the cursor is none of ours.
     """
-    if not 1 <= query.limit <= PAGE_MAX:
-        raise InvalidInput(
-            f"limit {query.limit} is not in 1..{PAGE_MAX}.", fields={"limit": f"1..{PAGE_MAX}"}
-        )
-    span = _range(connection, query)
+    check_limit(query.limit)
+    span = _span(connection, query)
     if span.low > span.high:
         return Page([])
     filters = _filters(query)
@@ -86,8 +57,8 @@ def find_jobs(connection: Connection, query: JobQuery) -> Page[Job]:
     seqs = seqs[: query.limit]
     items = _jobs(connection, seqs)
     if len(items) < len(seqs) or more:
-        return Page(items, _cursor(seqs[len(items) - 1]))
-    return Page(items, "" if bound is None else _cursor(bound))
+        return Page(items, cursor_behind(seqs[len(items) - 1]))
+    return Page(items, "" if bound is None else cursor_behind(bound))
 
 
 def _jobs(connection: Connection, seqs: Sequence[int]) -> list[Job]:
@@ -105,11 +76,7 @@ def _jobs(connection: Connection, seqs: Sequence[int]) -> list[Job]:
     return jobs
 
 
-def _cursor(seq: int) -> str:
-    return f"{seq:x}"
-
-
-def _range(connection: Connection, query: JobQuery) -> _Range:
+def _span(connection: Connection, query: JobQuery) -> Span:
     newest = connection.execute("SELECT max(seq) FROM jobs").get or 0
     low, high = 1, newest
     if query.text:
@@ -118,15 +85,7 @@ def _range(connection: Connection, query: JobQuery) -> _Range:
         low = max(low, newest_before(connection, micros(query.since)) + 1)
     if query.until is not None:
         high = newest_before(connection, micros(query.until))
-    if query.cursor:
-        try:
-            at = int(query.cursor, 16)
-        except ValueError:
-            raise InvalidInput(
-                "the cursor is none of ours.", fields={"cursor": "as the last page gave it"}
-            ) from None
-        low, high = (low, min(high, at - 1)) if query.newest_first else (max(low, at + 1), high)
-    return _Range(max(low, 1), high, query.newest_first)
+    return Span(max(low, 1), high, query.newest_first).behind(query.cursor)
 
 
 def _filters(query: JobQuery) -> list[_Filter]:
@@ -176,7 +135,7 @@ def _text(query: JobQuery) -> _Filter | None:
 
 
 def _scan(
-    connection: Connection, span: _Range, filters: list[_Filter], text: _Filter | None, limit: int
+    connection: Connection, span: Span, filters: list[_Filter], text: _Filter | None, limit: int
 ) -> tuple[list[int], int | None]:
     """Up to `limit` matching seqs in order, and where the look ended when it ended before the range did."""
     if not filters:
@@ -195,7 +154,7 @@ def _scan(
     return _merged(connection, part, filters[driver], checks, limit), bounds[driver]
 
 
-def _rarest(span: _Range, bounds: Sequence[int | None]) -> int:
+def _rarest(span: Span, bounds: Sequence[int | None]) -> int:
     """The filter whose window reaches furthest."""
 
     def reach(at: int) -> float:
@@ -207,20 +166,24 @@ def _rarest(span: _Range, bounds: Sequence[int | None]) -> int:
     return min(range(len(bounds)), key=reach)
 
 
-def _reach(connection: Connection, span: _Range, candidate: _Filter) -> int | None:
+def _reach(connection: Connection, span: Span, candidate: _Filter) -> int | None:
     """How far WINDOW entries of a filter reach; None: to the end of the range."""
     each = max(limits.WINDOW // max(len(candidate.streams), 1), 32)
     return span.nearest([_step(connection, span, stream, each) for stream in candidate.streams])
 
 
-def _step(connection: Connection, span: _Range, stream: _Stream | None, entries: int) -> int | None:
+def _step(connection: Connection, span: Span, stream: _Stream | None, entries: int) -> int | None:
     """The seq of the last of `entries` entries of a stream, None when it has fewer."""
     found = one_row(
         connection,
-        f"SELECT seq FROM jobs {_source(stream)} seq BETWEEN ? AND ? ORDER BY seq {span.order} LIMIT 1 OFFSET ?",
+        f"SELECT seq FROM jobs {_source(stream)} seq BETWEEN ? AND ? ORDER BY seq {_order(span)} LIMIT 1 OFFSET ?",
         (*(() if stream is None else (stream.value,)), span.low, span.high, entries - 1),
     )
     return None if found is None else int(found[0])
+
+
+def _order(span: Span) -> str:
+    return "DESC" if span.newest_first else "ASC"
 
 
 def _source(stream: _Stream | None) -> str:
@@ -230,7 +193,7 @@ def _source(stream: _Stream | None) -> str:
 
 
 def _rows(
-    connection: Connection, span: _Range, stream: _Stream | None, checks: list[_Filter], limit: int
+    connection: Connection, span: Span, stream: _Stream | None, checks: list[_Filter], limit: int
 ) -> list[int]:
     """Up to `limit` seqs of one stream that pass the checks."""
     conditions = "".join(f" AND {check.condition}" for check in checks)
@@ -238,14 +201,14 @@ def _rows(
     values += [span.low, span.high]
     values += [value for check in checks for value in check.values]
     cursor = connection.execute(
-        f"SELECT seq FROM jobs {_source(stream)} seq BETWEEN ? AND ?{conditions} ORDER BY seq {span.order} LIMIT ?",
+        f"SELECT seq FROM jobs {_source(stream)} seq BETWEEN ? AND ?{conditions} ORDER BY seq {_order(span)} LIMIT ?",
         (*values, limit),
     )
     return [seq for (seq,) in cursor]
 
 
 def _merged(
-    connection: Connection, span: _Range, driver: _Filter, checks: list[_Filter], limit: int
+    connection: Connection, span: Span, driver: _Filter, checks: list[_Filter], limit: int
 ) -> list[int]:
     """Up to `limit` seqs of the union of a filter's streams that pass the checks, each once."""
     lists = [_rows(connection, span, stream, checks, limit) for stream in driver.streams]

@@ -4,7 +4,9 @@ The writing thread is the only one that writes, so what it reads within its tran
 guard (state, epoch) is in each UPDATE all the same: the last line of defence is the database's own.
 """
 
+from collections import Counter as Tally
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -13,12 +15,13 @@ from dts_core.model import Attempt, BlobChunk, Job, Outcome, Progress, Transitio
 from dts_core.sqlite import Connection, all_rows, one_row
 from dts_core.states import FENCED, JobEvent, JobState
 from dts_core.stores.chunks import not_whole
-from dts_core.stores.embedded import uploads
-from dts_core.stores.embedded.bulk import Updates, insert_new, rows_of
-from dts_core.stores.embedded.moves import MOVES, Row
+from dts_core.stores.embedded import figures, uploads
+from dts_core.stores.embedded.bulk import Updates, insert_new, rows_of, write_all
+from dts_core.stores.embedded.figures import Deltas, Tallies
+from dts_core.stores.embedded.moves import MOVES, PUBLISH, Row
 from dts_core.stores.embedded.rows import insertion
 from dts_core.stores.fields import EPOCH_MAX, STATES, maybe_instant, micros
-from dts_core.stores.limits import BUCKET_SECONDS, TALLY_SECONDS
+from dts_core.stores.limits import BUCKET_SECONDS
 
 PROGRESS: Final = "UPDATE jobs SET progress=?, progress_text=?, changed=? WHERE id=? AND epoch=? AND state='running'"
 FORGET_BYTES: Final = 64 << 20
@@ -28,7 +31,13 @@ _KEPT_AS: Final = "jobs."
 _encoder = msgspec.msgpack.Encoder()
 
 
+# Looked up once: in Python 3.11 each access to a member of an enum is a call.
+_CLAIM: Final = JobEvent.CLAIM
+_PUBLISH: Final = JobEvent.PUBLISH
+_BURY: Final = JobEvent.BURY
 _FENCED: Final = FENCED
+_PENDING: Final = JobState.PENDING
+_QUEUED: Final = JobState.QUEUED
 _TALLIED: Final = {JobState.DONE: (1, 0), JobState.FAILED: (0, 1), JobState.DEAD: (0, 1)}
 
 
@@ -38,9 +47,8 @@ class _Batch:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.updates = Updates(connection)
-        self.deltas: dict[tuple[str, str], int] = {}
-        """(submitter, state) -> jobs more or fewer."""
-        self.tallies: dict[int, tuple[int, int]] = {}
+        self.deltas: Deltas = {}
+        self.tallies: Tallies = {}
 
 
 class JobWriter:
@@ -76,16 +84,16 @@ class JobWriter:
             self._changed += 1
             self._created = max(self._created, micros(job.created_at))
             state = job.state
-            if job.id in queued and state is JobState.PENDING:
-                state = JobState.QUEUED
-            states.append(state.value)
+            if queued and state is _PENDING and job.id in queued:
+                state = _QUEUED
+            states.append(str(state))
             rows.append(insertion(job, self._seq, self._created, self._changed, state))
-        deltas: dict[tuple[str, str], int] = {}
+        deltas: Deltas = {}
         for job, state_name, added in zip(jobs, states, insert_new(connection, rows), strict=True):
             if added:
-                key = (job.submitter, state_name)
+                key = (job.submitter, _namespace(job), state_name)
                 deltas[key] = deltas.get(key, 0) + 1
-        _count(connection, deltas)
+        figures.count(connection, deltas)
 
     def apply(self, connection: Connection, transitions: Sequence[Transition]) -> list[Outcome]:
         """Apply in order; one outcome each. All of it is one transaction with whatever else the caller writes."""
@@ -100,9 +108,22 @@ class JobWriter:
                 moment, at = transition.at, micros(transition.at)
             outcomes.append(self._one(batch, transition, rows.get(transition.id), at))
         batch.updates.flush()
-        _count(connection, batch.deltas)
-        _tally(connection, batch.tallies)
+        figures.count(connection, batch.deltas)
+        figures.tally(connection, batch.tallies)
         return outcomes
+
+    def publish(self, connection: Connection, jobs: Sequence[Job], at: datetime) -> None:
+        """Apply PUBLISH to jobs that are most likely all pending still, without a look at each."""
+        if not self._loaded:
+            self._load(connection)
+        instant = micros(at)
+        first = self._changed + 1
+        rows = [(first + place, instant, job.id) for place, job in enumerate(jobs)]
+        if write_all(connection, PUBLISH, rows):
+            self._changed += len(rows)
+            figures.count(connection, _moved(jobs, str(_PENDING), str(_QUEUED)))
+        else:
+            self.apply(connection, [Transition(id=job.id, event=_PUBLISH, at=at) for job in jobs])
 
     def progress(self, connection: Connection, items: Sequence[Progress]) -> list[str]:
         """Record progress of running jobs at their epoch; the ids that were."""
@@ -158,26 +179,26 @@ class JobWriter:
         ):
             uploads.drop_unused(connection, transition.id)
             self._uploading.discard(transition.id)
-        key = (row.submitter, before)
+        key = (row.submitter, row.namespace, before)
         deltas[key] = deltas.get(key, 0) - 1
-        key = (row.submitter, after)
+        key = (row.submitter, row.namespace, after)
         deltas[key] = deltas.get(key, 0) + 1
         if move.after in _TALLIED:
-            bucket = at // (BUCKET_SECONDS * 1_000_000)
-            done, failed = tallies.get(bucket, (0, 0))
+            ended = (row.namespace, at // (BUCKET_SECONDS * 1_000_000))
+            done, failed = tallies.get(ended, (0, 0))
             more_done, more_failed = _TALLIED[move.after]
-            tallies[bucket] = (done + more_done, failed + more_failed)
+            tallies[ended] = (done + more_done, failed + more_failed)
         return _outcome(transition.id, True, row, self._changed)
 
 
 def _allowed(transition: Transition, row: Row, at: int) -> bool:
     """The guards beside the state: epoch and holder of the live claim, and a start in time."""
     event = transition.event
-    if event is JobEvent.CLAIM:
+    if event is _CLAIM:
         return row.expires is None or row.expires > at
-    if event is JobEvent.BURY and row.losses < transition.losses:
+    if event is _BURY and row.losses < transition.losses:
         return False
-    if event in _FENCED or (event is JobEvent.BURY and transition.epoch):
+    if event in _FENCED or (event is _BURY and transition.epoch):
         return (
             transition.epoch == row.epoch
             and transition.host in ("", row.host)
@@ -218,26 +239,17 @@ def _keep_attempt(
     )
 
 
-def _count(connection: Connection, deltas: dict[tuple[str, str], int]) -> None:
-    for (submitter, state), delta in deltas.items():
-        if delta:
-            connection.execute(
-                "INSERT INTO counters(submitter, state, jobs) VALUES(?,?,?) "
-                "ON CONFLICT(submitter, state) DO UPDATE SET jobs=jobs+excluded.jobs",
-                (submitter, state, delta),
-            )
+def _namespace(job: Job) -> str:
+    return job.function.partition("/")[0]
 
 
-def _tally(connection: Connection, tallies: dict[int, tuple[int, int]]) -> None:
-    for bucket, (done, failed) in tallies.items():
-        connection.execute(
-            "INSERT INTO tallies(bucket, done, failed) VALUES(?,?,?) "
-            "ON CONFLICT(bucket) DO UPDATE SET done=done+excluded.done, failed=failed+excluded.failed",
-            (bucket, done, failed),
-        )
-        connection.execute(
-            "DELETE FROM tallies WHERE bucket<?", (bucket - TALLY_SECONDS // BUCKET_SECONDS,)
-        )
+def _moved(jobs: Sequence[Job], before: str, after: str) -> Deltas:
+    """What it does to the counters that these jobs went from one state to another."""
+    deltas: Deltas = {}
+    for owners, number in Tally((job.submitter, _namespace(job)) for job in jobs).items():
+        deltas[*owners, before] = -number
+        deltas[*owners, after] = number
+    return deltas
 
 
 def position(connection: Connection) -> int:
@@ -266,26 +278,28 @@ def forget(connection: Connection, before: int, limit: int) -> tuple[int, bool]:
     """Remove up to `limit` jobs that ended before, the oldest first; how many, and whether there may be more."""
     rows = all_rows(
         connection,
-        "SELECT seq, id, submitter, state, result_size, blob FROM jobs "
+        "SELECT seq, id, submitter, namespace, state, result_size, blob FROM jobs "
         "WHERE seq<=? AND finished IS NOT NULL AND finished<? AND "
         "state IN ('done','failed','cancelled','expired','dead') ORDER BY seq LIMIT ?",
         (newest_before(connection, before), before, limit),
     )
     if rows:
         _keep_high_water(connection)
-    deltas: dict[tuple[str, str], int] = {}
+    deltas: Deltas = {}
     removed = size = 0
-    for seq, job, submitter, state, result_size, blob in rows:
+    for seq, job, submitter, namespace, state, result_size, blob in rows:
         if size > FORGET_BYTES:
             break
         connection.execute("DELETE FROM jobs WHERE seq=?", (seq,))
         connection.execute("DELETE FROM attempts WHERE job=?", (job,))
+        connection.execute("DELETE FROM outcomes WHERE job=?", (job,))
         if blob is not None:
             uploads.drop(connection, blob)
-        deltas[submitter, state] = deltas.get((submitter, state), 0) - 1
+        key = (submitter, namespace, state)
+        deltas[key] = deltas.get(key, 0) - 1
         removed += 1
         size += result_size
-    _count(connection, deltas)
+    figures.count(connection, deltas)
     connection.execute(
         "DELETE FROM idempotency WHERE (submitter, key) IN "
         "(SELECT submitter, key FROM idempotency WHERE created<? ORDER BY created LIMIT ?)",

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dts_core.clock import Clock
+from dts_core.errors import StoreUnavailable
 from dts_core.settings import StoreSettings
 from dts_core.stores.mongodb.base import Shared
 from dts_core.stores.mongodb.documents import Documents
@@ -16,14 +17,17 @@ from dts_core.stores.mongodb.hosts import Hosts
 from dts_core.stores.mongodb.jobs import Jobs
 from dts_core.stores.mongodb.letters import Letters
 from dts_core.stores.mongodb.logs import Logs
+from dts_core.stores.mongodb.marks import Marks
 from dts_core.stores.mongodb.opening import Opening
 from dts_core.stores.mongodb.positions import FIGURES
+from dts_core.stores.mongodb.reach import unreached
 from dts_core.stores.mongodb.roles import Roles
+from dts_core.stores.mongodb.runs import Runs
 
 __all__ = ["MongoStore", "open_store"]
 
 
-class MongoStore(Jobs, Documents, Hosts, Logs, Letters, Roles):
+class MongoStore(Jobs, Documents, Marks, Hosts, Logs, Letters, Runs, Roles):
     """The Store over one database. Made by `open_store`."""
 
     def __init__(self, shared: Shared, client: Client) -> None:
@@ -64,7 +68,10 @@ async def open_store(settings: StoreSettings, clock: Clock) -> MongoStore:
     try:
         shared = Shared(database, clock, settings.deadline_seconds)
         opening = Opening(shared, client, settings)
-        await opening.check_promises()
+        try:
+            await opening.check_promises()
+        except StoreUnavailable as error:
+            raise unreached(client, settings) or error from error
         await opening.prepare()
         await opening.make_indexes()
         return MongoStore(shared, client)

@@ -10,6 +10,7 @@ from dts_core.places import uses_tls
 from dts_core.settings import StoreSettings, masked
 from dts_core.stores.mongodb.driver import Database, PyMongoError, connect, unavailable
 from dts_core.stores.mongodb.indexes import INDEXES
+from dts_core.stores.mongodb.reach import unreached
 from dts_core.text import one_line
 
 __all__ = ["check_mongodb"]
@@ -32,10 +33,12 @@ async def check_mongodb(settings: StoreSettings) -> list[Finding]:
     try:
         return await _look(settings, client, database)
     except TimeoutError:
+        if why := unreached(client, settings):
+            return [problem(AREA, one_line(why.message, 300), why.advice)]
         what = f"{masked(settings.url)} does not answer within {settings.deadline_seconds:g} s"
         return [problem(AREA, what, "Check [store] url, and that MongoDB runs.")]
     except PyMongoError as error:
-        told = unavailable(error)
+        told = unreached(client, settings) or unavailable(error)
         advice = told.advice or "Check [store] url, and that MongoDB runs."
         return [problem(AREA, one_line(told.message, 300), advice)]
     finally:

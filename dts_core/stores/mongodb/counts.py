@@ -9,7 +9,7 @@ is made up for.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from dts_core.states import JobState
@@ -17,10 +17,14 @@ from dts_core.stores.limits import BUCKET_SECONDS, TALLY_SECONDS
 from dts_core.stores.mongodb.driver import Collection, DeleteMany, Doc, UpdateOne, upsert
 from dts_core.stores.mongodb.positions import FIGURES, Positions, Taken
 
-__all__ = ["FIGURES", "Counts", "Deltas"]
+__all__ = ["FIGURES", "Counts", "Deltas", "End"]
 
-Deltas = Counter[tuple[str, str]]
-"""(submitter, state) -> how many more."""
+Deltas = Counter[tuple[str, str, str]]
+"""(submitter, namespace, state) -> how many more."""
+End = tuple[str, JobState, int]
+"""Namespace, state and instant in microseconds of a job that ended."""
+Drift = Counter[tuple[str, str]]
+"""(document, state) -> how many more jobs there are than are counted."""
 LOOKS: Final = 4
 """Most looks at the jobs in a row."""
 LOOK_PAUSE_SECONDS: Final = 0.5
@@ -29,6 +33,9 @@ REST: Final = 50
 """Looks that did not agree rest so many times as long as they took: each reads all jobs."""
 _ALL: Final = "jobs"
 _USER: Final = "user:"
+_NAMESPACE: Final = "namespace:"
+_BY_NAMESPACE: Final = "namespaces"
+"""The document that says that jobs are counted by their namespace: databases of older versions have none."""
 _TALLY: Final = "tally:"
 _TALLIED: Final = {JobState.DONE: "done", JobState.FAILED: "failed", JobState.DEAD: "failed"}
 
@@ -39,7 +46,7 @@ class Counts:
     def __init__(self, figures: Collection, jobs: Collection) -> None:
         self._figures = figures
         self._jobs = jobs
-        self._last_drift: Deltas = Counter()
+        self._last_drift: Drift = Counter()
         self._rest_until = 0.0
 
     async def settle(
@@ -47,18 +54,19 @@ class Counts:
         positions: Positions,
         taken: Taken,
         deltas: Deltas,
-        ends: Iterable[tuple[JobState, int]] = (),
+        ends: Iterable[End] = (),
     ) -> bool:
         """End what was taken and count; False: readers have passed the positions already."""
         increments: Counter[str] = Counter()
-        users: dict[str, Counter[str]] = {}
-        for (user, state), delta in deltas.items():
+        owners: dict[str, Counter[str]] = {}
+        for (user, namespace, state), delta in deltas.items():
             if delta:
                 increments[f"n.{state}"] += delta
-                users.setdefault(user, Counter())[f"n.{state}"] += delta
+                owners.setdefault(_USER + user, Counter())[f"n.{state}"] += delta
+                owners.setdefault(_NAMESPACE + namespace, Counter())[f"n.{state}"] += delta
         writes: list[UpdateOne | DeleteMany] = [
-            UpdateOne({"_id": _USER + user}, {"$inc": dict(states)}, upsert=True)
-            for user, states in users.items()
+            UpdateOne({"_id": owner}, {"$inc": dict(states)}, upsert=True)
+            for owner, states in owners.items()
         ]
         writes += _tallies(ends)
         counted = {name: delta for name, delta in increments.items() if delta}
@@ -71,22 +79,34 @@ class Counts:
             raise
         return settled
 
-    async def states(self) -> dict[str, int]:
-        """State -> jobs in it; never less than none, though the figures may be off."""
-        found = await self._figures.find_one({"_id": _ALL}, {"n": 1})
-        states = {state.value: 0 for state in JobState}
-        return states | {state: max(count, 0) for state, count in _plain(found).items()}
+    async def states(self, namespaces: Sequence[str] | None = None) -> dict[str, int]:
+        """State -> jobs in it, or in these namespaces; never less than none, though the figures may be off."""
+        names = [_ALL] if namespaces is None else [_NAMESPACE + name for name in sorted(namespaces)]
+        counted = Counter({state.value: 0 for state in JobState})
+        async for each in self._figures.find({"_id": {"$in": names}}, {"n": 1}):
+            counted.update({state: max(count, 0) for state, count in _plain(each).items()})
+        return dict(counted)
 
     async def of_user(self, user: str) -> dict[str, int]:
         """State -> jobs of theirs in it, without zeros."""
         found = await self._figures.find_one({"_id": _USER + user}, {"n": 1})
         return {state: count for state, count in _plain(found).items() if count > 0}
 
-    async def tallies(self, after_bucket: int) -> list[tuple[int, int, int]]:
-        """(bucket, done, failed) of each bucket above."""
-        found = self._figures.find({"_id": {"$gt": _tally(after_bucket), "$lt": _TALLY + "~"}})
+    async def tallies(
+        self, after_bucket: int, namespaces: Sequence[str] | None = None
+    ) -> list[tuple[int, int, int]]:
+        """(bucket, done, failed) of each bucket above, or of these namespaces in it."""
+        shown = ["done", "failed"]
+        if namespaces is not None:
+            shown = [_within(name) for name in sorted(namespaces)] or ["nothing"]
+        found = self._figures.find(
+            {"_id": {"$gt": _tally(after_bucket), "$lt": _TALLY + "~"}}, dict.fromkeys(shown, 1)
+        )
         return [
-            (int(each["_id"].removeprefix(_TALLY)), each.get("done", 0), each.get("failed", 0))
+            (
+                int(each["_id"].removeprefix(_TALLY)),
+                *_ended([each] if namespaces is None else each.get("by", {}).values()),
+            )
             async for each in found
         ]
 
@@ -96,7 +116,8 @@ class Counts:
         Where writes go on all the time no two looks may agree: then it goes on with the next call.
         """
         lapsed, is_mended = await positions.uncounted()
-        if is_mended or time.monotonic() < self._rest_until:
+        known = await self._figures.find_one({"_id": _BY_NAMESPACE}, {"_id": 1})
+        if (is_mended and known) or time.monotonic() < self._rest_until:
             return 0
         corrected, took = 0, 0.0
         for _ in range(LOOKS):
@@ -105,6 +126,10 @@ class Counts:
             took += time.monotonic() - began
             if not self._last_drift:
                 await positions.mended(lapsed)
+                await upsert(
+                    self._figures,
+                    [UpdateOne({"_id": _BY_NAMESPACE}, {"$set": {"counted": True}}, upsert=True)],
+                )
                 return corrected
             await asyncio.sleep(LOOK_PAUSE_SECONDS)
         self._rest_until = time.monotonic() + REST * took
@@ -112,15 +137,20 @@ class Counts:
 
     async def recount(self) -> int:
         """Look once; how many jobs were counted wrong and are counted right from now on."""
-        counted: Deltas = Counter()
-        kept: Doc = {"$or": [{"_id": {"$gte": _USER, "$lt": _USER + "\U0010ffff"}}, {"_id": _ALL}]}
+        counted: Drift = Counter()
+        owners: list[Doc] = [
+            {"_id": {"$gte": each, "$lt": each + "\U0010ffff"}} for each in (_USER, _NAMESPACE)
+        ]
+        kept: Doc = {"$or": [*owners, {"_id": _ALL}]}
         async for each in self._figures.find(kept, {"n": 1}):
             counted.update({(each["_id"], state): count for state, count in _plain(each).items()})
-        stand: Deltas = Counter()
-        group: Doc = {"_id": {"u": "$submitter", "s": "$state"}, "jobs": {"$sum": 1}}
+        stand: Drift = Counter()
+        by: Doc = {"u": "$submitter", "n": "$namespace", "s": "$state"}
+        group: Doc = {"_id": by, "jobs": {"$sum": 1}}
         async for each in self._jobs.aggregate([{"$group": group}]):
-            for name in (_USER + each["_id"]["u"], _ALL):
-                stand[name, each["_id"]["s"]] += each["jobs"]
+            key = each["_id"]
+            for name in (_USER + key["u"], _NAMESPACE + key["n"], _ALL):
+                stand[name, key["s"]] += each["jobs"]
         drift = {
             key: stand[key] - counted[key]
             for key in {*stand, *counted}
@@ -146,11 +176,24 @@ def _tally(bucket: int) -> str:
     return f"{_TALLY}{bucket:012}"
 
 
-def _tallies(ends: Iterable[tuple[JobState, int]]) -> list[UpdateOne | DeleteMany]:
+def _within(namespace: str) -> str:
+    """The field of a tally that is about a namespace; the names of fields have no dots."""
+    return "by." + namespace.replace(".", "/")
+
+
+def _ended(shown: Iterable[Doc]) -> tuple[int, int]:
+    """Done and failed in all of these."""
+    each = list(shown)
+    return sum(one.get("done", 0) for one in each), sum(one.get("failed", 0) for one in each)
+
+
+def _tallies(ends: Iterable[End]) -> list[UpdateOne | DeleteMany]:
     buckets: dict[int, Counter[str]] = {}
-    for state, at in ends:
+    for namespace, state, at in ends:
         if (name := _TALLIED.get(state)) is not None:
-            buckets.setdefault(at // (BUCKET_SECONDS * 1_000_000), Counter())[name] += 1
+            ended = buckets.setdefault(at // (BUCKET_SECONDS * 1_000_000), Counter())
+            ended[name] += 1
+            ended[f"{_within(namespace)}.{name}"] += 1
     if not buckets:
         return []
     old = min(buckets) - TALLY_SECONDS // BUCKET_SECONDS

@@ -6,12 +6,14 @@ moves first what a crash left, so that nobody ever sees half of it.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from dts_core.errors import Conflict, NotFound
 from dts_core.model import Operation
+from dts_core.stores.base import Recorded
 from dts_core.stores.fields import micros
 from dts_core.stores.limits import DOCUMENTS_MAX
 from dts_core.stores.mongodb.base import Part
@@ -26,8 +28,10 @@ from dts_core.stores.mongodb.driver import (
     upsert,
 )
 from dts_core.stores.mongodb.positions import FIGURES, next_number
+from dts_core.stores.operations import readable
 
 _LAST: Final = "\U0010ffff"
+_SETTLED_AT_ONCE: Final = 100
 _encoder = msgspec.msgpack.Encoder()
 _operation = msgspec.msgpack.Decoder(Operation)
 
@@ -39,7 +43,7 @@ class Documents(Part):
     async def get_document(self, collection: str, doc_id: str) -> bytes | None:
         """See DocumentStore."""
         found = await self._in("documents").find_one(
-            {"_id": _name(collection, doc_id), "gone": False}, {"doc": 1}
+            {"_id": name_of(collection, doc_id), "gone": False}, {"doc": 1}
         )
         return None if found is None else bytes(found["doc"])
 
@@ -48,7 +52,7 @@ class Documents(Part):
         self, collection: str, *, after: str = "", limit: int = 500, prefix: str = ""
     ) -> list[tuple[str, bytes]]:
         """See DocumentStore; at most 1,000."""
-        start = _name(collection, "")
+        start = name_of(collection, "")
         bounds = {
             "$gt": start + after,
             "$gte": start + prefix,
@@ -75,9 +79,9 @@ class Documents(Part):
         blobs: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         """See DocumentStore. Without `expected_revision` any revision is changed or deleted."""
-        name = _name(collection, doc_id)
+        name = name_of(collection, doc_id)
         carried = {
-            "seq": await self._next(),
+            "seq": operation.position or await self.next_operation(),
             "operation": _encoder.encode(operation),
             "blobs": [{"hash": digest, "data": data} for digest, data in dict(blobs).items()],
         }
@@ -88,26 +92,75 @@ class Documents(Part):
         await self._settle(name)
 
     @deadlined
+    async def next_operation(self) -> int:
+        """See DocumentStore."""
+        return await next_number(self._in(FIGURES), "operations")
+
+    @deadlined
     async def add_operation(self, operation: Operation) -> None:
         """See DocumentStore."""
-        await self._keep_operation(await self._next(), operation)
+        position = operation.position or await self.next_operation()
+        await self._keep_operation(position, operation, _encoder.encode(operation))
 
     @deadlined
     async def operations(
-        self, *, collection: str = "", doc_id: str = "", before: int = 0, limit: int = 50
+        self,
+        *,
+        collection: str = "",
+        doc_id: str = "",
+        operator: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: int = 0,
+        after: int = 0,
+        limit: int = 50,
     ) -> list[tuple[int, Operation]]:
-        """See DocumentStore; at most 1,000."""
+        """See DocumentStore."""
+        filters: list[tuple[str, str, str | int | None]] = [
+            ("collection", "$eq", collection or None),
+            ("doc_id", "$eq", doc_id or None),
+            ("operator", "$eq", operator or None),
+            ("at", "$gte", None if since is None else micros(since)),
+            ("at", "$lt", None if until is None else micros(until)),
+            ("seq", "$lt", before or 1 << 62),
+            ("seq", "$gt", after or None),
+        ]
+        where: Doc = {}
+        for field, relation, value in filters:
+            if value is not None:
+                where.setdefault(field, {})[relation] = value
+        found = await self._recorded(where, ASCENDING if after else DESCENDING, limit)
+        newest_first = found[::-1] if after else found
+        return [(each.position, readable(each)) for each in newest_first]
+
+    @deadlined
+    async def find_operation(self, operation_id: str) -> tuple[int, Operation] | None:
+        """See DocumentStore."""
+        found = await self._recorded({"_id": operation_id}, DESCENDING, 1)
+        return (found[0].position, readable(found[0])) if found else None
+
+    @deadlined
+    async def recorded(self, *, after: int = 0, limit: int = 200) -> list[Recorded]:
+        """See DocumentStore."""
+        return await self._recorded({"seq": {"$gt": after}}, ASCENDING, limit)
+
+    async def _recorded(self, where: Doc, order: int, limit: int) -> list[Recorded]:
         await self._settle_all()
-        where: Doc = {"seq": {"$lt": before or 1 << 62}}
-        filters: list[tuple[str, str]] = [("collection", collection), ("doc_id", doc_id)]
-        where |= {field: value for field, value in filters if value}
         found = (
-            self._in("operations")
-            .find(where, {"seq": 1, "doc": 1})
-            .sort("seq", DESCENDING)
-            .limit(min(limit, DOCUMENTS_MAX))
+            self._in("operations").find(where).sort("seq", order).limit(min(limit, DOCUMENTS_MAX))
         )
-        return [(each["seq"], _operation.decode(each["doc"])) async for each in found]
+        return [
+            Recorded(
+                each["seq"],
+                str(each["_id"]),
+                each["collection"],
+                each["doc_id"],
+                each["operator"],
+                each["at"],
+                bytes(each["doc"]),
+            )
+            async for each in found
+        ]
 
     @deadlined
     async def get_blob(self, digest: str) -> bytes | None:
@@ -162,11 +215,15 @@ class Documents(Part):
 
     async def _settle_all(self) -> bool:
         """Move what a crash left behind; whether there was any."""
-        found = self._in("documents").find({"carries.seq": {"$gt": 0}}, {"_id": 1}).limit(100)
-        names = [each["_id"] async for each in found]
-        for name in names:
-            await self._settle(name)
-        return bool(names)
+        settled = False
+        while True:
+            found = self._in("documents").find({"carries.seq": {"$gt": 0}}, {"_id": 1})
+            names = [each["_id"] async for each in found.limit(_SETTLED_AT_ONCE)]
+            for name in names:
+                await self._settle(name)
+            settled = settled or bool(names)
+            if len(names) < _SETTLED_AT_ONCE:
+                return settled
 
     async def _settle(self, name: str) -> bool:
         """Move what a document carries to its own collections; True when the document is deleted with that.
@@ -179,7 +236,9 @@ class Documents(Part):
             return True
         for carried in found["carries"]:
             await self._keep_blobs(carried["blobs"])
-            await self._keep_operation(carried["seq"], _operation.decode(carried["operation"]))
+            # The bytes as they are: a newer version's record has fields that are lost in a decoded one.
+            content = bytes(carried["operation"])
+            await self._keep_operation(carried["seq"], _operation.decode(content), content)
         done = [carried["seq"] for carried in found["carries"]]
         if done:
             await documents.update_one(
@@ -204,7 +263,7 @@ class Documents(Part):
                 ],
             )
 
-    async def _keep_operation(self, seq: int, operation: Operation) -> None:
+    async def _keep_operation(self, seq: int, operation: Operation, content: bytes) -> None:
         kept = {
             "v": VERSION,
             "seq": seq,
@@ -212,7 +271,7 @@ class Documents(Part):
             "doc_id": operation.doc_id,
             "operator": operation.operator,
             "at": micros(operation.timestamp),
-            "doc": _encoder.encode(operation),
+            "doc": content,
         }
         try:
             await self._in("operations").update_one(
@@ -221,11 +280,9 @@ class Documents(Part):
         except DuplicateKeyError:
             return  # somebody else moved it at the same moment
 
-    async def _next(self) -> int:
-        return await next_number(self._in(FIGURES), "operations")
 
-
-def _name(collection: str, doc_id: str) -> str:
+def name_of(collection: str, doc_id: str) -> str:
+    """How a document is called among those of all collections."""
     return f"{collection}/{doc_id}"
 
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from urllib.parse import unquote
 
@@ -47,6 +48,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import parse_uri
 
+from dts_core.deadline import time_left
 from dts_core.errors import ConfigError, StoreError, StoreUnavailable
 from dts_core.settings import StoreSettings, masked
 
@@ -90,6 +92,8 @@ DUPLICATE: Final = 11000
 _AUTHENTICATION_FAILED: Final = 18
 _UNAUTHORIZED: Final = 13
 _UPSERTS: Final = 5
+_LEAST_SECONDS: Final = 0.001
+"""The driver takes 0 for no bound at all."""
 
 
 class Deadlined(Protocol):
@@ -121,16 +125,17 @@ def deadlined(
 
 @asynccontextmanager
 async def answering(store: Deadlined, seconds: float) -> AsyncIterator[None]:
-    """Give everything inside so long, all together; see `deadlined`."""
+    """Give everything inside so long, all together, and no longer than whoever asked waits; see `deadlined`."""
+    seconds = time_left(seconds)
     try:
         # The first bounds what goes on in the driver's threads, the second our own waiting for them.
-        with driver_timeout(seconds):
+        with driver_timeout(max(seconds, _LEAST_SECONDS)):
             async with asyncio.timeout(seconds):
                 yield
     except TimeoutError:
         store.failures += 1
         raise StoreUnavailable(
-            f"MongoDB did not answer within {seconds:g} s.", advice=_AWAY
+            f"MongoDB did not answer within {seconds:.2g} s.", advice=_AWAY
         ) from None
     except PyMongoError as error:
         store.failures += 1
@@ -249,6 +254,12 @@ def _unfit(url: str, error: Exception) -> ConfigError:
             key="store.url",
             advice="Write / as %2F, @ as %40, : as %3A, % as %25.",
         )
+    if "SSL" in str(error) or isinstance(error, OSError):
+        return ConfigError(
+            f"the files cannot be used: {error}.",
+            key="store.tls",
+            advice="PEM files: ca_file; cert_file with certificate and key, without a password.",
+        )
     return ConfigError(f"{masked(url)}: {error}", key="store.url")
 
 
@@ -277,4 +288,4 @@ def _tls(settings: StoreSettings) -> dict[str, Any]:
             advice="Put both into cert_file and leave key_file empty.",
         )
     given = {"tlsCAFile": tls.ca_file, "tlsCertificateKeyFile": tls.cert_file}
-    return {name: value for name, value in given.items() if value}
+    return {name: str(Path(value).expanduser()) for name, value in given.items() if value}

@@ -68,6 +68,7 @@ INDEXES: Final[dict[str, Sequence[IndexModel]]] = {
         _index("loud", "loud", "_id", partialFilterExpression={"loud": True}),
     ),
     "letters": (_index("seq", "seq"), _index("queue", "queue")),
+    "outcomes": (_index("seq", "job", "seq"),),
     "parts": (_index("seen_at", "seen_at", expireAfterSeconds=int(PARTS_KEPT_SECONDS)),),
 }
 

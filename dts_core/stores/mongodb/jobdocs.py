@@ -57,6 +57,7 @@ def document_of(job: Job, seq: int, created: int) -> Doc:
         "error": pack_error(job.error),
         "result": job.result,
         "result_size": job.result_size,
+        "ran": job.ran,
         "doc": fixed_of(job),
     }
 
@@ -87,5 +88,6 @@ def job_of(doc: Doc, result: bytes | None = None) -> Job:
         error=unpack_error(get("error")),
         result=result,
         result_size=doc["result_size"],
+        ran=get("ran") or "",
         changed=doc["changed"],
     )

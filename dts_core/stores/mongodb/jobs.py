@@ -124,11 +124,13 @@ class Jobs(Uploads):
         return await find_jobs(self._jobs, query)
 
     @deadlined
-    async def count_jobs(self) -> JobCounts:
+    async def count_jobs(self, namespaces: Sequence[str] | None = None) -> JobCounts:
         """See JobStore."""
         bucket = micros(self._clock.now()) // (BUCKET_SECONDS * 1_000_000)
         minute, hour = bucket - 60 // BUCKET_SECONDS, bucket - 3600 // BUCKET_SECONDS
-        states, ended = await asyncio.gather(self._counts.states(), self._counts.tallies(hour))
+        states, ended = await asyncio.gather(
+            self._counts.states(namespaces), self._counts.tallies(hour, namespaces)
+        )
         return JobCounts(
             states=states,
             done_last_minute=sum(done for at, done, _ in ended if at > minute),
@@ -258,7 +260,7 @@ class Jobs(Uploads):
         found = (
             self._jobs.find(
                 {"finished": {"$gt": 0, "$lt": before}, "state": {"$in": _FINAL}},
-                {"submitter": 1, "state": 1, "blob": 1},
+                {"submitter": 1, "namespace": 1, "state": 1, "blob": 1},
             )
             .sort("finished", ASCENDING)
             .limit(limit)
@@ -268,11 +270,13 @@ class Jobs(Uploads):
         if not docs:
             return 0
         blobs = [doc["blob"] for doc in docs if doc.get("blob")]
+        ids = [doc["_id"] for doc in docs]
+        await self._in("outcomes").delete_many({"job": {"$in": ids}})
         taken = await self._shared.jobs.take(0)
-        gone = await self._jobs.delete_many({"_id": {"$in": [doc["_id"] for doc in docs]}})
+        gone = await self._jobs.delete_many({"_id": {"$in": ids}})
         deltas: Deltas = Counter()
         for doc in docs[: gone.deleted_count]:
-            deltas[doc["submitter"], doc["state"]] -= 1
+            deltas[doc["submitter"], doc["namespace"], doc["state"]] -= 1
         await self._counts.settle(self._shared.jobs, taken, deltas)
         await chunks.settle(self._chunks, dropped=blobs, used=[])
         return int(gone.deleted_count)

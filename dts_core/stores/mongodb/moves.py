@@ -28,6 +28,7 @@ READ: Final[Doc] = dict.fromkeys(
         "attempt",
         "losses",
         "submitter",
+        "namespace",
         "lease",
         "expires",
         "host",
@@ -53,7 +54,7 @@ class Standing:
         self._attempts: list[bytes] = []
         self._guards: Doc = {}
         self.positions: list[int] = []
-        self.ends: list[tuple[JobState, int]] = []
+        self.ends: list[tuple[str, JobState, int]] = []
         """(state, instant) of each step that led to an end."""
         self.used = ""
         """The upload that became the job's result."""
@@ -97,7 +98,7 @@ class Standing:
             sets["upload"] = None
         self._set(sets)
         self.positions.append(position)
-        self.ends.append((after, at))
+        self.ends.append((self.now["namespace"], after, at))
         return self._outcome(True, position)
 
     def write(self) -> UpdateOne:
@@ -228,9 +229,10 @@ def _finish(transition: Transition, job: Standing, at: int) -> Doc:
 
 
 def _ended(transition: Transition, job: Standing, at: int) -> Doc:
-    """What a worker's report of an end says of its time."""
+    """What a worker's report of an end says of its time, and of what ran."""
     return {
         "lease": None,
+        "ran": transition.ran,
         "started": maybe_micros(transition.started_at) or job.now.get("started"),
         "finished": maybe_micros(transition.finished_at) or at,
     }
@@ -250,6 +252,10 @@ def _retry(transition: Transition, job: Standing, at: int) -> Doc:
 
 def _stop(transition: Transition, job: Standing, at: int) -> Doc:
     return _OVER | {"finished": at, "reason": why(transition)}
+
+
+def _confirm(transition: Transition, job: Standing, at: int) -> Doc:
+    return _stop(transition, job, at) | {"ran": transition.ran}
 
 
 def _cancel(transition: Transition, job: Standing, at: int) -> Doc:
@@ -309,7 +315,7 @@ _ENDS: Final[dict[tuple[JobEvent, JobState], Change]] = {
     (_E.RETRY, _S.RETRYING): _retry,
     (_E.CANCEL, _S.CANCELLED): _cancel,
     (_E.CANCEL, _S.CANCELLING): _cancelling,
-    (_E.CONFIRM_CANCEL, _S.CANCELLED): _stop,
+    (_E.CONFIRM_CANCEL, _S.CANCELLED): _confirm,
     (_E.EXPIRE, _S.EXPIRED): _stop,
     (_E.LOSE, _S.QUEUED): _requeue,
     (_E.LOSE, _S.CANCELLED): _lost_while_cancelling,

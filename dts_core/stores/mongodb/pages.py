@@ -7,44 +7,13 @@ its reach bounds the page, so that whichever index MongoDB picks, a bounded numb
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from dts_core.errors import InvalidInput
 from dts_core.model import Job, JobQuery, Page
 from dts_core.stores import limits
 from dts_core.stores.fields import micros
-from dts_core.stores.limits import PAGE_MAX
 from dts_core.stores.mongodb.driver import ASCENDING, DESCENDING, Collection, Doc
 from dts_core.stores.mongodb.jobdocs import LISTED, job_of
-
-
-class _Range(NamedTuple):
-    """Inclusive bounds of seq, and the direction."""
-
-    low: int
-    high: int
-    newest_first: bool
-
-    @property
-    def order(self) -> int:
-        return DESCENDING if self.newest_first else ASCENDING
-
-    @property
-    def where(self) -> Doc:
-        return {"seq": {"$gte": self.low, "$lte": self.high}}
-
-    def until(self, bound: int | None) -> "_Range":
-        """The part up to and including `bound`."""
-        if bound is None:
-            return self
-        return self._replace(low=bound) if self.newest_first else self._replace(high=bound)
-
-    def furthest(self, bounds: Sequence[int | None]) -> int | None:
-        """Of several bounds the one met last; None means the end of the range."""
-        met = [bound for bound in bounds if bound is not None]
-        if len(met) < len(bounds) or not met:
-            return None
-        return min(met) if self.newest_first else max(met)
+from dts_core.stores.paging import Span, check_limit, cursor_behind
 
 
 async def find_jobs(jobs: Collection, query: JobQuery) -> Page[Job]:
@@ -53,46 +22,35 @@ async def find_jobs(jobs: Collection, query: JobQuery) -> Page[Job]:
     Raises:
         InvalidInput: The limit is out of bounds, or the cursor is none of ours.
     """
-    if not 1 <= query.limit <= PAGE_MAX:
-        raise InvalidInput(
-            f"limit {query.limit} is not in 1..{PAGE_MAX}.", fields={"limit": f"1..{PAGE_MAX}"}
-        )
-    span = await _range(jobs, query)
+    check_limit(query.limit)
+    span = await _span(jobs, query)
     if span.low > span.high:
         return Page([])
     filters = _filters(query)
     bound = await _bound(jobs, span, filters, has_text=bool(query.text))
     part = span.until(bound)
-    conditions = [part.where, *filters, *_text(query)]
-    found = jobs.find({"$and": conditions}, LISTED).sort("seq", span.order).limit(query.limit + 1)
+    conditions = [_where(part), *filters, *_text(query)]
+    found = jobs.find({"$and": conditions}, LISTED).sort("seq", _order(span)).limit(query.limit + 1)
     items: list[Job] = []
     size = at = 0
     async for doc in found:
         if len(items) == query.limit or size >= limits.PAGE_BYTES:
-            return Page(items, f"{at:x}")
+            return Page(items, cursor_behind(at))
         items.append(job_of(doc))
         size += len(doc["doc"])
         at = doc["seq"]
-    return Page(items, "" if bound is None else f"{bound:x}")
+    return Page(items, "" if bound is None else cursor_behind(bound))
 
 
-async def _range(jobs: Collection, query: JobQuery) -> _Range:
+async def _span(jobs: Collection, query: JobQuery) -> Span:
     low, high = 1, 1 << 62
     if query.text:
-        low = await _step(jobs, _Range(low, high, True), {}, limits.TEXT_NEWEST) or low
+        low = await _step(jobs, Span(low, high, True), {}, limits.TEXT_NEWEST) or low
     if query.since is not None:
         low = max(low, await newest_before(jobs, micros(query.since)) + 1)
     if query.until is not None:
         high = await newest_before(jobs, micros(query.until))
-    if query.cursor:
-        try:
-            at = int(query.cursor, 16)
-        except ValueError:
-            raise InvalidInput(
-                "the cursor is none of ours.", fields={"cursor": "as the last page gave it"}
-            ) from None
-        low, high = (low, min(high, at - 1)) if query.newest_first else (max(low, at + 1), high)
-    return _Range(max(low, 1), high, query.newest_first)
+    return Span(max(low, 1), high, query.newest_first).behind(query.cursor)
 
 
 async def newest_before(jobs: Collection, created: int) -> int:
@@ -104,6 +62,14 @@ async def newest_before(jobs: Collection, created: int) -> int:
     ):
         return int(doc["seq"])
     return 0
+
+
+def _order(span: Span) -> int:
+    return DESCENDING if span.newest_first else ASCENDING
+
+
+def _where(span: Span) -> Doc:
+    return {"seq": {"$gte": span.low, "$lte": span.high}}
 
 
 def _filters(query: JobQuery) -> list[Doc]:
@@ -135,7 +101,7 @@ def _text(query: JobQuery) -> list[Doc]:
 
 
 async def _bound(
-    jobs: Collection, span: _Range, filters: Sequence[Doc], *, has_text: bool
+    jobs: Collection, span: Span, filters: Sequence[Doc], *, has_text: bool
 ) -> int | None:
     """Where the look ends, None when it may go to the end of the range."""
     if not filters:
@@ -146,11 +112,11 @@ async def _bound(
     return span.furthest(reaches)
 
 
-async def _step(jobs: Collection, span: _Range, where: Doc, entries: int) -> int | None:
+async def _step(jobs: Collection, span: Span, where: Doc, entries: int) -> int | None:
     """The seq of the last of `entries` jobs, None when there are fewer."""
     found = (
-        jobs.find({"$and": [span.where, where]}, {"seq": 1, "_id": 0})
-        .sort("seq", span.order)
+        jobs.find({"$and": [_where(span), where]}, {"seq": 1, "_id": 0})
+        .sort("seq", _order(span))
         .skip(entries - 1)
         .limit(1)
     )

@@ -15,12 +15,20 @@ from typing import Any, Final, NamedTuple
 
 from dts_core.errors import StoreError
 from dts_core.names import new_id
-from dts_core.stores.mongodb.driver import VERSION, Collection, Doc, ReturnDocument
+from dts_core.stores.mongodb.driver import (
+    VERSION,
+    Collection,
+    Doc,
+    DuplicateKeyError,
+    ReturnDocument,
+)
 
 FIGURES: Final = "figures"
 NOW: Final[Doc] = {"$toLong": "$$NOW"}
 """The server's clock in an aggregation expression, in milliseconds."""
 STALE_LEAST_SECONDS: Final = 30.0
+FIRST_TRIES: Final = 5
+"""Several who begin a sequence at the same instant may be told that it is there already, or nothing at all."""
 
 
 class Taken(NamedTuple):
@@ -150,13 +158,21 @@ _LAPSED: Final[Doc] = {
 
 
 async def next_number(figures: Collection, name: str, count: int = 1) -> int:
-    """The first of `count` new numbers of a sequence that nobody follows."""
-    found: Doc | None = await figures.find_one_and_update(
-        {"_id": name},
-        {"$inc": {"seq": count}},
-        upsert=True,
-        return_document=ReturnDocument.AFTER,
-    )
-    if found is None:
-        raise StoreError(f"the sequence {name!r} cannot be counted on.")
-    return int(found["seq"]) - count + 1
+    """The first of `count` new numbers of a sequence that nobody follows.
+
+    Raises:
+        StoreError: The database keeps no such sequence.
+    """
+    for _ in range(FIRST_TRIES):
+        try:
+            found: Doc | None = await figures.find_one_and_update(
+                {"_id": name},
+                {"$inc": {"seq": count}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        except DuplicateKeyError:
+            continue
+        if found is not None:
+            return int(found["seq"]) - count + 1
+    raise StoreError(f"the sequence {name!r} cannot be counted on.")

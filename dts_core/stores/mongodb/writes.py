@@ -8,11 +8,12 @@ happened to it in between, the write changes nothing and is planned anew. The po
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from dts_core.errors import StoreUnavailable
 from dts_core.model import Job, Outcome, Progress, Transition
-from dts_core.states import JobState
+from dts_core.states import JobEvent, JobState
 from dts_core.stores.fields import EPOCH_MAX, micros
 from dts_core.stores.mongodb import chunks
 from dts_core.stores.mongodb.base import Part, Shared
@@ -54,6 +55,13 @@ class JobWrites(Part):
     ) -> list[Outcome]:
         """See JobStore. Every write is durable, asked or not."""
         return await self._apply(transitions, owing=False)
+
+    @deadlined
+    async def mark_published(self, jobs: Sequence[Job], at: datetime) -> None:
+        """See OutboxStore."""
+        await self._apply(
+            [Transition(id=job.id, event=JobEvent.PUBLISH, at=at) for job in jobs], owing=False
+        )
 
     @deadlined
     async def apply_owing(self, transitions: Sequence[Transition]) -> list[Outcome]:
@@ -126,7 +134,9 @@ class JobWrites(Part):
         except BulkWriteError as error:
             there = set(only_duplicates(error))
         deltas: Deltas = Counter(
-            (job.submitter, job.state.value) for at, job in enumerate(jobs) if at not in there
+            (job.submitter, job.function.partition("/")[0], job.state.value)
+            for at, job in enumerate(jobs)
+            if at not in there
         )
         if not await self._counts.settle(self._shared.jobs, taken, deltas):
             await self._write_again(
@@ -177,9 +187,9 @@ class JobWrites(Part):
                 landed = [job for job in jobs if job.positions[-1] in trails.get(job.id, ())]
         deltas: Deltas = Counter()
         for job in landed:
-            submitter = job.now["submitter"]
-            deltas[submitter, job.state_before] -= 1
-            deltas[submitter, job.state.value] += 1
+            owners = (job.now["submitter"], job.now["namespace"])
+            deltas[*owners, job.state_before] -= 1
+            deltas[*owners, job.state.value] += 1
         ends = [end for job in landed for end in job.ends]
         if not await self._counts.settle(self._shared.jobs, taken, deltas, ends):
             await self._write_again({job.id: job.positions[-1] for job in landed})

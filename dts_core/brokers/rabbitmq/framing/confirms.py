@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 
-from dts_core.errors import BrokerUnavailable, CodecError, DtsError, QueueNotFound
+from dts_core.brokers.rabbitmq.refusals import Refused
+from dts_core.errors import CodecError, DtsError, QueueNotFound
 
 Route = tuple[str, str, str]
 """Exchange, routing key and message id: by these a returned message is known again."""
@@ -62,7 +63,7 @@ class Confirms:
         for number in self._named(tag, multiple):
             future, route = self._open.pop(number)
             where = route[1] or route[0]
-            fail(future, BrokerUnavailable(f"the broker refused it for {where!r}."))
+            fail(future, Refused(f"the broker refused it for {where!r}."))
 
     def returned(self, route: Route) -> None:
         """A message of this route came back; its confirm follows."""

@@ -10,16 +10,16 @@ from typing import Final, Protocol, cast
 from dts_core.brokers.rabbitmq.framing import spec, writing
 from dts_core.brokers.rabbitmq.framing.fields import Fields
 from dts_core.brokers.rabbitmq.framing.handshake import Handshake
-from dts_core.brokers.rabbitmq.framing.parser import Batch, Method, Parser
+from dts_core.brokers.rabbitmq.framing.incoming import Batch, Method
+from dts_core.brokers.rabbitmq.framing.outlet import Outlet
+from dts_core.brokers.rabbitmq.framing.parser import Parser
 from dts_core.errors import BrokerUnavailable, CodecError, DtsError
 
-HIGH_WATER: Final = 1 << 20
-"""Bytes that the socket may have waiting; beyond, they wait here and are counted."""
 _CLOSED_HERE: Final = "it was closed here."
 
 
 class Channel(Protocol):
-    """Who hears what comes on the channel. Both may raise CodecError, which ends the connection."""
+    """Who hears what comes on a channel. What it hears may raise CodecError, which ends the connection."""
 
     def on_deliveries(self, batch: Batch) -> None:
         """Deliveries of one read."""
@@ -41,7 +41,6 @@ class Connection(asyncio.Protocol):
         opened: Ends when the virtual host is open, or with the reason why not.
         ended: Ends when the socket is gone.
         blocked: Why the broker wants nothing published now; empty: it does not say so.
-        backlog: Bytes that wait to be written.
     """
 
     def __init__(self, handshake: Handshake, *, deadline_seconds: float) -> None:
@@ -50,12 +49,9 @@ class Connection(asyncio.Protocol):
         self._deadline_seconds = deadline_seconds
         self._parser = Parser()
         self._transport: asyncio.Transport | None = None
-        self._out: list[bytes] = []
-        self._is_flushing = False
-        self._is_paused = False
+        self._outlet = Outlet(self._loop)
         self._is_over = False
         self._was_heard = False
-        self._has_spoken = False
         self._last_heard = self._last_beat = self._loop.time()
         self._beat_timer: asyncio.TimerHandle | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
@@ -63,7 +59,11 @@ class Connection(asyncio.Protocol):
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.blocked = ""
-        self.backlog = 0
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be written."""
+        return self._outlet.backlog
 
     @property
     def frame_max(self) -> int:
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(
             asyncio.Transport, transport
         )  # uvloop's own class is not one by name
-        self._transport.set_write_buffer_limits(HIGH_WATER)
+        self._outlet.open(self._transport)
         self.send(spec.GREETING)
 
     def data_received(self, data: bytes) -> None:
@@ -104,12 +104,11 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The broker does not read as fast as we write."""
-        self._is_paused = True
+        self._outlet.pause()
 
     def resume_writing(self) -> None:
         """It caught up."""
-        self._is_paused = False
-        self._flush_soon()
+        self._outlet.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -125,31 +124,8 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write `data` with everything else of this loop turn; nothing happens once it is over."""
-        if self._is_over:
-            return
-        self._out.append(data)
-        self.backlog += len(data)
-        self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        if not self._is_flushing and not self._is_paused:
-            self._is_flushing = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._is_flushing = False
-        if not self._is_paused and not self._is_over:
-            self._write()
-
-    def _write(self) -> None:
-        out, transport = self._out, self._transport
-        if (
-            out and transport is not None and not transport.is_closing()
-        ):  # uvloop refuses a closed one
-            transport.write(out[0] if len(out) == 1 else b"".join(out))
-            self._has_spoken = True
-            self.backlog = 0
-            out.clear()
+        if not self._is_over:
+            self._outlet.send(data)
 
     # --- in, channel 0
 
@@ -198,9 +174,9 @@ class Connection(asyncio.Protocol):
             self.finish(f"the broker was silent for {2 * interval} seconds.")
             self.abort()
             return
-        if not self._has_spoken:
+        if not self._outlet.has_spoken:
             self.send(writing.HEARTBEAT)
-        self._has_spoken = False
+        self._outlet.has_spoken = False
         self._beat_soon()
 
     # --- the end
@@ -222,10 +198,10 @@ class Connection(asyncio.Protocol):
         """
         if self._is_over:
             return
-        self._out.append(last_word)
-        self._write()
         self._is_over = True
-        self.backlog = 0
+        self._outlet.send(last_word)
+        self._outlet.flush()
+        self._outlet.close()
         if self._beat_timer is not None:
             self._beat_timer.cancel()
         if self._transport is not None:

@@ -1,8 +1,10 @@
 """Properties of a message as a content header carries them after its class and size: flags, then what they name."""
 
 import struct
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from dts_core.brokers.base import Message
 from dts_core.brokers.rabbitmq.framing import spec
@@ -25,61 +27,8 @@ _known = lru_cache(maxsize=512)(short_text)
 """Short strings that most messages share."""
 
 
-# --- out
-
-
-def properties_bytes(message: Message, *, persistent: bool) -> bytes:
-    """Flags and properties of a message; what is empty is left out.
-
-    Raises:
-        CodecError: A property above 255 bytes, or a header that no table can hold.
-    """
-    flags = spec.HAS_DELIVERY_MODE
-    parts: list[bytes] = [b""]
-    if message.content_type:
-        flags |= spec.HAS_CONTENT_TYPE
-        parts.append(_known(message.content_type))
-    if message.content_encoding:
-        flags |= spec.HAS_CONTENT_ENCODING
-        parts.append(_known(message.content_encoding))
-    headers = headers_of(message)
-    if headers:
-        flags |= spec.HAS_HEADERS
-        parts.append(table(headers))
-    parts.append(_PERSISTENT if persistent else _TRANSIENT)
-    if message.priority:
-        flags |= spec.HAS_PRIORITY
-        parts.append(bytes((min(max(message.priority, 0), PRIORITY_MAX),)))
-    flags |= _names(message, parts)
-    parts[0] = _FLAGS.pack(flags)
-    return b"".join(parts)
-
-
-def _names(message: Message, parts: list[bytes]) -> int:
-    """Append the properties from correlation id to app id; returns their flags."""
-    flags = 0
-    if message.correlation_id:
-        flags |= spec.HAS_CORRELATION_ID
-        parts.append(short_text(message.correlation_id))
-    if message.reply_to:
-        flags |= spec.HAS_REPLY_TO
-        parts.append(_known(message.reply_to))
-    if message.message_id:
-        flags |= spec.HAS_MESSAGE_ID
-        parts.append(short_text(message.message_id))
-    if message.timestamp > 0:
-        flags |= spec.HAS_TIMESTAMP
-        parts.append(_time(message.timestamp))
-    if message.type:
-        flags |= spec.HAS_TYPE
-        parts.append(_known(message.type))
-    if message.user_id:
-        flags |= spec.HAS_USER_ID
-        parts.append(_known(message.user_id))
-    if message.app_id:
-        flags |= spec.HAS_APP_ID
-        parts.append(_known(message.app_id))
-    return flags
+def _priority(value: int) -> bytes:
+    return bytes((min(max(value, 0), PRIORITY_MAX),))
 
 
 def _time(seconds: float) -> bytes:
@@ -89,32 +38,79 @@ def _time(seconds: float) -> bytes:
         raise CodecError("a timestamp that no 64 bits hold.") from error
 
 
-# --- in
-
 _SHORT: Final = 0
 _TABLE: Final = 1
 _OCTET: Final = 2
 _MOMENT: Final = 3
-_DROPPED: Final = 11
-"""A slot beyond those of a Message, for what it has no room for."""
 
-# In the order of the wire: flag, slot among Properties, form.
+
+class _Property(NamedTuple):
+    """One property; all stand in the order of the wire."""
+
+    flag: int
+    form: int
+    field: str = ""
+    """Of a Message; empty: it has no room for it."""
+    write: Callable[[Any], bytes] = _known
+
+
 _LAYOUT: Final = (
-    (spec.HAS_CONTENT_TYPE, 7, _SHORT),
-    (spec.HAS_CONTENT_ENCODING, 8, _SHORT),
-    (spec.HAS_HEADERS, 9, _TABLE),
-    (spec.HAS_DELIVERY_MODE, _DROPPED, _OCTET),
-    (spec.HAS_PRIORITY, 4, _OCTET),
-    (spec.HAS_CORRELATION_ID, 2, _SHORT),
-    (spec.HAS_REPLY_TO, 3, _SHORT),
-    (spec.HAS_EXPIRATION, _DROPPED, _SHORT),
-    (spec.HAS_MESSAGE_ID, 1, _SHORT),
-    (spec.HAS_TIMESTAMP, 5, _MOMENT),
-    (spec.HAS_TYPE, 0, _SHORT),
-    (spec.HAS_USER_ID, 10, _SHORT),
-    (spec.HAS_APP_ID, 6, _SHORT),
-    (spec.HAS_CLUSTER_ID, _DROPPED, _SHORT),
+    _Property(spec.HAS_CONTENT_TYPE, _SHORT, "content_type"),
+    _Property(spec.HAS_CONTENT_ENCODING, _SHORT, "content_encoding"),
+    _Property(spec.HAS_HEADERS, _TABLE, "headers", table),
+    _Property(spec.HAS_DELIVERY_MODE, _OCTET),
+    _Property(spec.HAS_PRIORITY, _OCTET, "priority", _priority),
+    _Property(spec.HAS_CORRELATION_ID, _SHORT, "correlation_id", short_text),
+    _Property(spec.HAS_REPLY_TO, _SHORT, "reply_to"),
+    _Property(spec.HAS_EXPIRATION, _SHORT),
+    _Property(spec.HAS_MESSAGE_ID, _SHORT, "message_id", short_text),
+    _Property(spec.HAS_TIMESTAMP, _MOMENT, "timestamp", _time),
+    _Property(spec.HAS_TYPE, _SHORT, "type"),
+    _Property(spec.HAS_USER_ID, _SHORT, "user_id"),
+    _Property(spec.HAS_APP_ID, _SHORT, "app_id"),
+    _Property(spec.HAS_CLUSTER_ID, _SHORT),
 )
+
+
+# --- out
+
+_TAKEN: Final[dict[str, Callable[[Message], Any]]] = {
+    "headers": headers_of,
+    "timestamp": lambda message: max(message.timestamp, 0.0),
+}
+"""What of a message is written, where that is not its field as it is."""
+_WRITTEN: Final = [
+    (each.flag, _TAKEN.get(each.field) or attrgetter(each.field), each.write)
+    for each in _LAYOUT
+    if each.field
+]
+_BEFORE_MODE: Final = spec.HAS_CONTENT_TYPE | spec.HAS_CONTENT_ENCODING | spec.HAS_HEADERS
+
+
+def properties_bytes(message: Message, *, persistent: bool) -> bytes:
+    """Flags and properties of a message; what is empty is left out.
+
+    Raises:
+        CodecError: A property above 255 bytes, or a header that no table can hold.
+    """
+    flags = 0
+    parts: list[bytes] = [b""]
+    for flag, take, write in _WRITTEN:
+        if value := take(message):
+            flags |= flag
+            parts.append(write(value))
+    mode = _PERSISTENT if persistent else _TRANSIENT
+    parts.insert(1 + (flags & _BEFORE_MODE).bit_count(), mode)
+    parts[0] = _FLAGS.pack(flags | spec.HAS_DELIVERY_MODE)
+    return b"".join(parts)
+
+
+# --- in
+
+_SLOTS: Final = {name: slot for slot, name in enumerate(Message.__struct_fields__[1:])}
+"""Field of a Message -> its place among Properties."""
+_DROPPED: Final = len(_SLOTS)
+"""A slot beyond those of a Message, for what it has no room for."""
 
 
 @lru_cache(maxsize=256)
@@ -122,7 +118,9 @@ def _plan(flags: int) -> tuple[tuple[int, int], ...]:
     """Slot and form of each property that the flags announce."""
     if flags & 3:
         raise CodecError("properties that AMQP 0-9-1 does not know.")
-    return tuple((slot, form) for flag, slot, form in _LAYOUT if flags & flag)
+    return tuple(
+        (_SLOTS.get(each.field, _DROPPED), each.form) for each in _LAYOUT if flags & each.flag
+    )
 
 
 def read_properties(data: bytes, at: int, end: int) -> Properties:

@@ -7,7 +7,7 @@ from dts_core import __version__
 from dts_core.brokers.rabbitmq.framing import spec, writing
 from dts_core.brokers.rabbitmq.framing.address import Address
 from dts_core.brokers.rabbitmq.framing.fields import Fields
-from dts_core.brokers.rabbitmq.framing.parser import Method
+from dts_core.brokers.rabbitmq.framing.incoming import Method
 from dts_core.errors import BrokerUnavailable, CodecError
 
 _ACCESS_REFUSED: Final = 403
@@ -103,7 +103,9 @@ class Handshake:
         if code == _ACCESS_REFUSED:
             return BrokerUnavailable(
                 f"{self._address} refuses user {self._address.user!r}.",
-                advice="Check user and password in the broker's URL.",
+                advice="Check user and password in the broker's URL."
+                if self._address.mechanism == "PLAIN"
+                else "Its users have no such name as our certificate shows.",
             )
         if code == _NOT_ALLOWED:
             return BrokerUnavailable(

@@ -11,13 +11,13 @@ from dts_core.errors import BrokerUnavailable
 
 
 async def open_plane(
-    url: str, *, heartbeat_seconds: int = 10, deadline_seconds: float = 5.0,
+    url: str | Address, *, heartbeat_seconds: int = 10, deadline_seconds: float = 5.0,
     tls: ssl.SSLContext | None = None, name: str = "dts",
 ) -> FramingPlane:  # fmt: skip
     """One connection with one channel in confirm mode.
 
     Args:
-        url: amqp(s)://USER:PASSWORD@HOST:PORT/VHOST; `?auth=external` logs in by certificate.
+        url: amqp(s)://USER:PASSWORD@HOST:PORT/VHOST; `?auth=external` logs in by certificate. Or what it says.
         heartbeat_seconds: A broker that is silent for two of them is given up; 0: as the broker wants.
         deadline_seconds: For the whole opening, and for every answer later on.
         tls: For amqps; None: the system's authorities.
@@ -27,7 +27,7 @@ async def open_plane(
         ConfigError: The URL is none.
         BrokerUnavailable: Not there, or it refuses us; the message never holds the password.
     """
-    address = address_of(url)
+    address = address_of(url) if isinstance(url, str) else url
     handshake = Handshake(address, name=name, heartbeat_seconds=heartbeat_seconds)
     connection = Connection(handshake, deadline_seconds=deadline_seconds)
     plane = FramingPlane(connection, deadline_seconds=deadline_seconds)

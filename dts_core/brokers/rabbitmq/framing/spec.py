@@ -17,8 +17,8 @@ FRAME_MAX: Final = 128 << 10
 """Largest frame that is taken, in bytes; also RabbitMQ's own proposal."""
 FRAME_MIN: Final = 4096
 """The least that either side may ask for."""
-BODY_MAX: Final = 8 << 20
-"""Largest body that is sent, in bytes."""
+BODY_MAX: Final = 7 << 20
+"""Largest body that is sent, in bytes; as a link has it: its frames of 8 MiB leave room for what surrounds a body."""
 MESSAGE_MAX: Final = 16 << 20
 """Largest body that is taken, in bytes; also the bound of newer RabbitMQs."""
 BACKLOG_MAX: Final = 32 << 20

@@ -12,7 +12,7 @@ from dts_core.brokers.rabbitmq.framing.fields import long_bytes, short_text, tab
 from dts_core.errors import TooLarge
 
 CHANNEL: Final = 1
-"""The one channel of a connection."""
+"""The one channel of a connection of our own."""
 
 _FRAME: Final = struct.Struct(">BHI")
 _NUMBER: Final = struct.Struct(">I")
@@ -85,30 +85,34 @@ def cancel(consumer_tag: str) -> bytes:
     return method(CHANNEL, spec.BASIC_CANCEL, short_text(consumer_tag) + b"\0")
 
 
-def ack(tag: int, *, multiple: bool) -> bytes:
+# --- messages, on whichever channel
+
+
+def ack(channel: int, tag: int, *, multiple: bool) -> bytes:
     """One basic.ack."""
     return _ACK.pack(
-        spec.FRAME_METHOD, CHANNEL, _ACK_SIZE, spec.BASIC_ACK, tag, multiple, spec.FRAME_END
+        spec.FRAME_METHOD, channel, _ACK_SIZE, spec.BASIC_ACK, tag, multiple, spec.FRAME_END
     )
 
 
-def nack(tag: int, *, requeue: bool, multiple: bool) -> bytes:
+def nack(channel: int, tag: int, *, requeue: bool, multiple: bool) -> bytes:
     """One basic.nack."""
     bits = multiple | requeue << 1
     return _ACK.pack(
-        spec.FRAME_METHOD, CHANNEL, _ACK_SIZE, spec.BASIC_NACK, tag, bits, spec.FRAME_END
+        spec.FRAME_METHOD, channel, _ACK_SIZE, spec.BASIC_NACK, tag, bits, spec.FRAME_END
     )
 
 
 @lru_cache(maxsize=1024)
-def _route(exchange: str, routing_key: str, mandatory: bool) -> bytes:
+def _route(channel: int, exchange: str, routing_key: str, mandatory: bool) -> bytes:
     """The publish frame, which is the same for all messages of one route, up to the content header."""
     bits = _MANDATORY if mandatory else 0
     args = b"\0\0" + short_text(exchange) + short_text(routing_key) + bytes((bits,))
-    return method(CHANNEL, spec.BASIC_PUBLISH, args)
+    return method(channel, spec.BASIC_PUBLISH, args)
 
 
 def publish(
+    channel: int,
     exchange: str,
     routing_key: str,
     message: Message,
@@ -132,18 +136,18 @@ def publish(
     if len(properties) + _HEADER_FIELDS > room:
         raise TooLarge(f"headers of {len(properties)} bytes; a frame holds {room}.")
     parts = [
-        _route(exchange, routing_key, mandatory),
+        _route(channel, exchange, routing_key, mandatory),
         _HEADER.pack(
-            spec.FRAME_HEADER, CHANNEL, len(properties) + _HEADER_FIELDS, spec.BASIC, 0, size
+            spec.FRAME_HEADER, channel, len(properties) + _HEADER_FIELDS, spec.BASIC, 0, size
         ),
         properties,
         _END,
     ]
     if size <= room:
         if size:
-            parts += (_FRAME.pack(spec.FRAME_BODY, CHANNEL, size), body, _END)
+            parts += (_FRAME.pack(spec.FRAME_BODY, channel, size), body, _END)
     else:
         for at in range(0, size, room):
             piece = body[at : at + room]
-            parts += (_FRAME.pack(spec.FRAME_BODY, CHANNEL, len(piece)), piece, _END)
+            parts += (_FRAME.pack(spec.FRAME_BODY, channel, len(piece)), piece, _END)
     return b"".join(parts)

@@ -1,0 +1,1 @@
+"""SSH: other programs on the same hosts in the same run."""

@@ -1,0 +1,1 @@
+"""Telling people: a module for each way."""

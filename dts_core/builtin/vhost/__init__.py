@@ -1,0 +1,1 @@
+"""What is done to virtual hosts over SSH."""

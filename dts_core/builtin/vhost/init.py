@@ -1,0 +1,215 @@
+"""A worker on a host that has sh and Python: looked at, planned, made, and seen to live."""
+
+import asyncio
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from dts_core.builtin import Calling, current
+from dts_core.builtin.vhost.hosts import Board, caller_of, on_hosts
+from dts_core.builtin.vhost.logins import authorities, login_of
+from dts_core.errors import SetupFailed
+from dts_core.model import VirtualHost
+from dts_core.vault import Secret
+
+if TYPE_CHECKING:
+    from dts_core.ssh.setup.setup import Plan, Setup
+    from dts_core.ssh.setup.steps import PlanStep
+    from dts_core.ssh.setup.wish import Wish
+    from dts_core.ssh.target import Target
+
+__all__ = ["main", "setup_of", "sudo_of"]
+
+LOOK_SECONDS: Final = 0.2
+FRESH: Final = timedelta(seconds=10)
+"""A heartbeat is one of a worker that lives when it is no older."""
+WARNING: Final = 30
+
+
+async def main(
+    vhosts: list[str],
+    dry_run: bool = False,
+    scope: Literal["user", "system"] = "user",
+    queues: list[str] | None = None,
+    public_keys: list[str] | None = None,
+    at_once: int = 20,
+    batch: int = 0,
+    failures_max: int | None = None,
+    wait_seconds: float = 60.0,
+) -> dict[str, Any]:
+    """Make workers of virtual hosts: what is so already is left alone, what was cut off goes on.
+
+    Args:
+        vhosts: Ids.
+        dry_run: Only tell each step, how it is and how it would be.
+        scope: user: in the home of who logs in; system: for the machine, which needs root or sudo.
+        queues: That they take from; `default` when missing.
+        public_keys: Whose functions they run; this control side's when missing.
+        at_once: Most hosts at the same time.
+        batch: Hosts of a batch; 0: all are one.
+        failures_max: Hosts that may fail; with one more nothing new is begun.
+        wait_seconds: How long to wait for each first heartbeat.
+
+    Returns:
+        hosts: id -> state, facts, steps (name, is, will, changes), changed, warnings, or why; and ids by state.
+    """
+    calling = current()
+    await calling.remotes.open()
+    from dts_core.ssh.fanout import FanOutPlan
+
+    board = Board(calling, len(vhosts))
+    setup = setup_of(calling)
+    wanted = _Wanted(scope, tuple(queues or ["default"]), public_keys, wait_seconds)
+
+    async def one(target: "Target") -> dict[str, Any]:
+        return await _one(calling, board, setup, target, wanted, dry_run=dry_run)
+
+    plan = FanOutPlan(at_once=at_once, batches=(batch,) if batch else (), failures_max=failures_max)
+    return await on_hosts(calling, vhosts, one, plan, why="init")
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    scope: Literal["user", "system"]
+    queues: tuple[str, ...]
+    public_keys: list[str] | None
+    wait_seconds: float
+
+
+def setup_of(calling: Calling) -> "Setup":
+    """Sets hosts up, over the job's sessions. Only after `remotes.open`."""
+    from dts_core.ssh.setup.setup import Setup
+    from dts_core.ssh.setup.wheels.release import Shelf
+
+    settings = calling.services.setups.settings
+    given = Path(settings.wheels).expanduser() if settings.wheels else None
+    return Setup(calling.remotes.sessions, Shelf(_cache(settings.cache), given))
+
+
+def _cache(named: str) -> Path:
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("dts", appauthor=False)) / "setup"
+
+
+async def sudo_of(calling: Calling, target: "Target", scope: str) -> Secret | None:
+    """The password that is stored for the login, which sudo may ask for."""
+    if scope != "system" or target.user == "root":
+        return None
+    opened = await calling.services.vhosts.credentials(caller_of(calling), target.id, why="sudo")
+    return opened.password
+
+
+async def _one(
+    calling: Calling,
+    board: Board,
+    setup: "Setup",
+    target: "Target",
+    wanted: _Wanted,
+    *,
+    dry_run: bool,
+) -> dict[str, Any]:
+    vhost = await calling.services.vhosts.load(caller_of(calling), target.id)
+    wish = await _wish(calling, vhost, wanted)
+    sudo = await sudo_of(calling, target, wanted.scope)
+    if dry_run:
+        plan = await setup.plan(target, wish, sudo=sudo)
+        return _shown(plan, [])
+    begun = calling.services.clock.now()
+    told = 0
+
+    def on_step(step: "PlanStep", is_done: bool) -> None:
+        nonlocal told
+        told += is_done
+        text = f"{step.name}: {'done' if is_done else f'{step.is_}; will be {step.will}'}"
+        board.say(target.id, text, 0.1 + 0.1 * told)
+
+    board.say(target.id, "looking at it", 0.05)
+    plan = await setup.apply(target, wish, sudo=sudo, progress=on_step)
+    for warning in plan.warnings:
+        board.say(target.id, warning, 0.8, level=WARNING)
+    if wish.mode == "service":
+        await _heartbeat(calling, setup, target, wish, plan, sudo, begun, wanted.wait_seconds)
+    words = "is a worker" if wish.mode == "service" else "is ready for its agent"
+    board.say(target.id, words if plan.changes else f"{words}, as it was", 1.0)
+    return _shown(plan, plan.changes)
+
+
+async def _wish(calling: Calling, vhost: VirtualHost, wanted: _Wanted) -> "Wish":
+    from dts_core.ssh.setup.wish import Wish
+
+    setups = calling.services.setups
+    keys = setups.public_keys if wanted.public_keys is None else wanted.public_keys
+    is_service = vhost.mode == "service"
+    login = None
+    if is_service:
+        login = await login_of(vhost.id, wanted.queues, setups.settings, setups.link)
+    return Wish(
+        host=vhost.id,
+        mode="service" if is_service else "agent",
+        scope=wanted.scope,
+        broker_url=login,
+        broker_ca=await authorities(setups.settings, setups.link) if is_service else "",
+        queues=wanted.queues,
+        public_keys=tuple(keys),
+        settings=_settings(setups.link.mq, is_signed=bool(keys)),
+    )
+
+
+def _settings(queues: Any, *, is_signed: bool) -> dict[str, dict[str, Any]]:
+    """What a worker has to agree on with the control side, where that is not the default."""
+    names = {name: value for name, value in msgspec.structs.asdict(queues).items() if value != name}
+    found: dict[str, dict[str, Any]] = {"broker.mq": names} if names else {}
+    return found if is_signed else {**found, "signing": {"required": False}}
+
+
+async def _heartbeat(
+    calling: Calling,
+    setup: "Setup",
+    target: "Target",
+    wish: "Wish",
+    plan: "Plan",
+    sudo: Secret | None,
+    begun: datetime,
+    seconds: float,
+) -> None:
+    """Wait for the first heartbeat from what was started; of what runs as it did, for one that is not old."""
+    since = begun if plan.changes else begun - FRESH
+    try:
+        async with asyncio.timeout(seconds):
+            await _until_heard(calling, wish.host, since)
+    except TimeoutError:
+        said = await setup.last_words(target, wish, sudo=sudo)
+        last = f" Its worker's last words: {said}" if said else ""
+        raise SetupFailed(
+            f"everything is in place, and no heartbeat came within {seconds:g} s.{last}",
+            host=target.id,
+            stage="heartbeat",
+            advice="See that the host reaches the broker.",
+        ) from None
+
+
+async def _until_heard(calling: Calling, host: str, since: datetime) -> None:
+    while True:
+        if await _is_heard(calling, host, since):
+            return
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _is_heard(calling: Calling, host: str, since: datetime) -> bool:
+    known = {each.name: each for each in await calling.services.store.hosts()}
+    return host in known and known[host].last_beat > since
+
+
+def _shown(plan: "Plan", changed: list[str]) -> dict[str, Any]:
+    return {
+        "facts": msgspec.to_builtins(plan.facts),
+        "manager": plan.manager,
+        "steps": msgspec.to_builtins(plan.steps),
+        "changed": changed,
+        "cut_at": plan.cut_at,
+        "warnings": plan.warnings,
+    }

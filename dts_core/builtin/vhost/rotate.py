@@ -1,0 +1,63 @@
+"""The login keys of virtual hosts, replaced by new ones."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from dts_core.builtin import NotAgain, current
+from dts_core.builtin.vhost.hosts import Board, caller_of, on_hosts
+
+if TYPE_CHECKING:
+    from dts_core.ssh.target import Target
+
+__all__ = ["NoKey", "main"]
+
+
+class NoKey(NotAgain):
+    """The virtual host logs in with something else than a stored key."""
+
+    code = "no_key"
+
+
+async def main(
+    vhosts: list[str], authorized_keys: str = "~/.ssh/authorized_keys", at_once: int = 20
+) -> dict[str, Any]:
+    """Give virtual hosts new login keys: let in, tried and stored, and only then the old ones shut out.
+
+    Args:
+        vhosts: Ids, of such as log in with a stored key.
+        authorized_keys: Where the hosts keep the keys that they let in.
+        at_once: Most hosts at the same time.
+
+    Returns:
+        hosts: id -> state, and public_key, or why; and ids by state.
+    """
+    calling = current()
+    await calling.remotes.open()
+    from dts_core.ssh.fanout import FanOutPlan
+    from dts_core.ssh.keys import new_key
+    from dts_core.ssh.setup.rotating import rotate_key
+
+    board, services, caller = Board(calling, len(vhosts)), calling.services, caller_of(calling)
+
+    async def one(target: "Target") -> dict[str, Any]:
+        vhost = await services.vhosts.load(caller, target.id)
+        if not vhost.public_key or target.credentials.private_key is None or vhost.certificate:
+            raise NoKey(f"{target.id} does not log in with a stored key that could be replaced.")
+        pem, public = await asyncio.to_thread(new_key)
+
+        async def keep() -> None:
+            body = {"ssh_pem_cert": pem.reveal(), "revision": vhost.revision}
+            if vhost.sealed_passphrase:
+                body["key_passphrase"] = None
+            await services.vhosts.update(caller, target.id, body)
+            board.say(target.id, "the new key lets us in, and is stored", 0.7)
+
+        board.say(target.id, "a new key is let in and tried", 0.2)
+        await rotate_key(
+            calling.remotes.sessions, target, old=vhost.public_key, new=public, private_key=pem,
+            keep=keep, file=authorized_keys,
+        )  # fmt: skip
+        board.say(target.id, "the old key is shut out", 1.0)
+        return {"public_key": public}
+
+    return await on_hosts(calling, vhosts, one, FanOutPlan(at_once=at_once), why="rotate key")

@@ -1,0 +1,67 @@
+"""Virtual hosts made workers of, and that taken away: each by a job."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from dts_core.clients.describe import Request, segment, write
+from dts_core.names import new_id
+from dts_core.views import JobView
+
+__all__ = ["init_vhost", "remove_vhost"]
+
+
+def init_vhost(
+    name: str,
+    *,
+    dry_run: bool = False,
+    scope: Literal["user", "system"] = "user",
+    others: Sequence[str] = (),
+    queues: Sequence[str] = (),
+    at_once: int = 20,
+    batch: int = 0,
+    failures_max: int | None = None,
+    wait_seconds: float = 60.0,
+) -> Request[JobView]:
+    """Make a worker of a virtual host; answers with the job, whose result tells each step and each host.
+
+    Args:
+        name: Its id.
+        dry_run: Only look: the result is the plan.
+        scope: user: in the home of who logs in; system: for the machine, which needs root or sudo.
+        others: Further virtual hosts, by the same job.
+        queues: That they take from; none: `default`.
+        at_once: Most hosts at the same time.
+        batch: Hosts of a batch; the next begins when it has ended; 0: all are one.
+        failures_max: Hosts that may fail; with one more nothing new is begun; None: any number.
+        wait_seconds: How long the job waits for each first heartbeat.
+    """
+    body = {
+        "dry_run": dry_run,
+        "scope": scope,
+        "others": others,
+        "queues": queues,
+        "at_once": at_once,
+        "batch": batch,
+        "failures_max": failures_max,
+        "wait_seconds": wait_seconds,
+    }
+    return write("POST", f"/admin/vhosts/{segment(name)}/init", JobView, body, key=new_id())
+
+
+def remove_vhost(
+    name: str,
+    *,
+    scope: Literal["user", "system"] = "user",
+    others: Sequence[str] = (),
+    keep_data: bool = False,
+) -> Request[JobView]:
+    """Take away what `init_vhost` made on a virtual host, which itself stays; answers with the job.
+
+    Args:
+        name: Its id.
+        scope: As it was set up.
+        others: Further virtual hosts, by the same job.
+        keep_data: Leave the worker's data folder.
+    """
+    body = {"scope": scope, "others": others, "keep_data": keep_data}
+    return write("POST", f"/admin/vhosts/{segment(name)}/remove", JobView, body, key=new_id())

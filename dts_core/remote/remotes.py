@@ -1,0 +1,165 @@
+"""One pool of SSH sessions for a process of the control side, and the way from a virtual host to its target."""
+
+import asyncio
+import importlib
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from dts_core.errors import InvalidInput
+from dts_core.model import VirtualHost
+from dts_core.remote.making import pool_settings
+from dts_core.remote.targets import check_usable, credentials_of, looked_at, target_of
+from dts_core.services.access import Caller
+from dts_core.services.vhosts import Vhosts
+from dts_core.services.vhostways import WAY_MAX
+from dts_core.settings import RemoteSettings
+from dts_core.ssh.target import Target
+
+if TYPE_CHECKING:  # asyncssh is slow to load, and most processes never reach a host
+    from dts_core.ssh.asking import Asking
+    from dts_core.ssh.calls import Calls
+    from dts_core.ssh.pool import Sessions
+
+__all__ = ["Remotes"]
+
+_MODULES: Final = ("dts_core.ssh.calls", "dts_core.ssh.pool")
+
+
+class HasVhosts(Protocol):
+    """The part of the services that is needed here."""
+
+    @property
+    def vhosts(self) -> Vhosts:
+        """The virtual hosts."""
+        ...
+
+
+class Remotes:
+    """An async context manager; closes all sessions at its end. The SSH library is loaded with the first target.
+
+    Args:
+        services: Where virtual hosts and their secrets are.
+        settings: `[ssh]`.
+        asking: Who answers what hosts ask; None: nobody.
+    """
+
+    def __init__(
+        self, services: HasVhosts, settings: RemoteSettings, asking: "Asking | None" = None
+    ) -> None:
+        self._vhosts = services.vhosts
+        self._settings = settings
+        self._asking = asking
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._sessions: Sessions | None = None
+        self._calls: Calls | None = None
+        self._is_open = False
+
+    async def __aenter__(self) -> Self:
+        self._is_open = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        async with self._opening:
+            self._is_open = False
+            self._sessions = self._calls = None
+            await self._stack.aclose()
+
+    @property
+    def sessions(self) -> "Sessions":
+        """The pool. Only after `target` or `open`."""
+        assert self._sessions is not None, "no target was asked for yet"
+        return self._sessions
+
+    @property
+    def calls(self) -> "Calls":
+        """Functions and guarded commands over the pool. Only after `target` or `open`."""
+        assert self._calls is not None, "no target was asked for yet"
+        return self._calls
+
+    async def open(self) -> None:
+        """Load the SSH library and make the pool, unless that was done. `target` does it too."""
+        async with self._opening:
+            if self._calls is not None:
+                return
+            assert self._is_open, "Remotes is entered before it is used"
+            for name in _MODULES:  # a tenth of a second that the loop need not wait
+                await asyncio.to_thread(importlib.import_module, name)
+            from dts_core.ssh.calls import Calls
+            from dts_core.ssh.pool import Sessions
+
+            pool, calls = pool_settings(self._settings)
+            sessions = await self._stack.enter_async_context(Sessions(pool, self._asking))
+            self._calls = await self._stack.enter_async_context(Calls(sessions, calls))
+            self._sessions = sessions
+
+    async def target(self, caller: Caller, vhost_id: str, *, why: str) -> Target:
+        """How to log in to a virtual host, its whole way with it; opening its secrets is recorded.
+
+        A virtual host that was changed comes to another `Target.key`: no connection of before is used for it.
+
+        Args:
+            caller: On whose behalf.
+            vhost_id: Of the virtual host.
+            why: What for, as the records say it.
+
+        Raises:
+            NotFound: There is none, or one of its way is gone.
+            InvalidInput: It, or one of its way, is disabled, or there is nothing to log in with.
+            VaultError: There is no vault, or a secret does not open.
+            ConfigError: A file that it names is not there, or not private.
+        """
+        await self.open()
+        way = await self._way(caller, vhost_id)
+        target: Target | None = None
+        for vhost in reversed(way):
+            opened = await self._vhosts.credentials(caller, vhost.id, why=why)
+            shown = credentials_of(vhost, opened, self._settings.agent_socket)
+            target = target_of(vhost, shown, target)
+        assert target is not None
+        return target
+
+    async def showing(self, caller: Caller, vhost_id: str, *, why: str) -> Target:
+        """A target that a session never comes of: every key is refused with its fingerprint, nothing is shown there.
+
+        Of a host with a pin the key raises HostKeyChanged when it is another one, and HostKeyRejected when it is that.
+
+        Args:
+            caller: On whose behalf.
+            vhost_id: Of the virtual host; it may be disabled, or without credentials.
+            why: What for, as the records of the opened secrets of its way say it.
+
+        Raises:
+            NotFound: There is none.
+            InvalidInput: Its way cannot be used.
+            VaultError: See `target`.
+        """
+        await self.open()
+        vhost = await self._vhosts.load(caller, vhost_id)
+        jump = await self.target(caller, vhost.jump, why=why) if vhost.jump else None
+        return looked_at(vhost, jump)
+
+    async def revisions(self, caller: Caller, vhost_id: str) -> tuple[tuple[str, int], ...]:
+        """A virtual host and those that its way leads through, each with its revision as it is now.
+
+        Raises as `target`, save for what the vault has to say.
+        """
+        way = await self._way(caller, vhost_id)
+        return tuple((vhost.id, vhost.revision) for vhost in way)
+
+    async def _way(self, caller: Caller, vhost_id: str) -> list[VirtualHost]:
+        """The virtual host, and those that the way leads through, the nearest to it first."""
+        way: list[VirtualHost] = []
+        following = vhost_id
+        while following:
+            if len(way) > WAY_MAX or any(each.id == following for each in way):
+                raise InvalidInput(
+                    f"the way to virtual host {vhost_id} is a circle, or too long.",
+                    fields={"jump": "leads in a circle"},
+                    advice="Give it, or one of its way, another jump.",
+                )
+            vhost = await self._vhosts.load(caller, following)
+            check_usable(vhost, for_id=vhost_id, has_agent=bool(self._settings.agent_socket))
+            way.append(vhost)
+            following = vhost.jump
+        return way

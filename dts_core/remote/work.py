@@ -1,0 +1,134 @@
+"""What a fan-out does with one host: reach it, mark it as begun, run, keep the end."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from dts_core.children.calls import Call
+from dts_core.errors import DtsError, HostKeyChanged, InterpreterUnfit, RemoteError
+from dts_core.model import JobError
+from dts_core.names import new_id
+from dts_core.remote.ledger import Ledger
+from dts_core.remote.remotes import Remotes
+from dts_core.services.access import Caller
+from dts_core.ssh.outcome import HostState, Outcome, failure
+from dts_core.ssh.target import Target
+
+__all__ = ["LOST", "HostWork", "Work", "lost"]
+
+LOST: Final = "lost"
+"""Type of the error of a host whose end is not known."""
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What is run on each host: a command, or a function."""
+
+    argv: Sequence[str] = ()
+    call: Call | None = None
+    seconds: float
+    """For all of it, once it runs."""
+    output_max: int
+    """Bytes kept of each stream of a command."""
+
+
+class HostWork:
+    """Does it for one host after the other, or for many at once.
+
+    Args:
+        remotes: Sessions.
+        ledger: Where begins and ends are kept.
+        caller: On whose behalf.
+        work: What.
+        why: Why secrets are opened, as the records say it.
+        on_changed: Hears of a host that shows another key than the pinned one.
+    """
+
+    def __init__(
+        self,
+        remotes: Remotes,
+        ledger: Ledger,
+        caller: Caller,
+        work: Work,
+        *,
+        why: str,
+        on_changed: Callable[[HostKeyChanged], Awaitable[None]],
+    ) -> None:
+        self._remotes = remotes
+        self._ledger = ledger
+        self._caller = caller
+        self._work = work
+        self._why = why
+        self._on_changed = on_changed
+        self.kept: set[str] = set()
+        """Hosts whose end is stored."""
+
+    async def __call__(self, bare: Target) -> Outcome:
+        """Run it on the host of that id; its end is stored when this returns. Raises nothing but for cancellation."""
+        outcome = await self._outcome(bare.id)
+        if outcome.finished_at is None:
+            outcome = msgspec.structs.replace(outcome, finished_at=datetime.now(UTC))
+        await self.keep(outcome)
+        return outcome
+
+    async def keep(self, outcome: Outcome) -> None:
+        """Store the end of a host, unless that was done."""
+        if outcome.host not in self.kept:
+            await self._ledger.end(outcome)
+            self.kept.add(outcome.host)
+
+    async def _outcome(self, host: str) -> Outcome:
+        try:
+            target = await self._remotes.target(self._caller, host, why=self._why)
+        except DtsError as error:  # nothing was run there
+            return msgspec.structs.replace(failure(host, error), state=HostState.UNREACHABLE)
+        try:
+            # Logged in first: what cannot be reached was never begun. The run shares the connection.
+            async with self._remotes.sessions.session(target):
+                if not await self._ledger.begin(host):
+                    return lost(host, "another run of this job has begun it")
+                return await self._run(target)
+        except HostKeyChanged as error:
+            await self._on_changed(error)
+            return failure(host, error)
+        except RemoteError as error:
+            return failure(host, error)
+
+    async def _run(self, target: Target) -> Outcome:
+        work = self._work
+        if work.call is not None:
+            call = msgspec.structs.replace(work.call, id=new_id())
+            return await self._remotes.calls.call(target, call)
+        outcome = await self._remotes.calls.run(
+            target, work.argv, timeout=work.seconds, kept_max=work.output_max
+        )
+        if outcome.error is not None and outcome.error.type == InterpreterUnfit.code:
+            return await self._run_bare(target)
+        return outcome
+
+    async def _run_bare(self, target: Target) -> Outcome:
+        """Without a guard, where there is no Python."""
+        work, started_at = self._work, datetime.now(UTC)
+        async with self._remotes.sessions.session(target) as session:
+            try:
+                end = await session.run(work.argv, timeout=work.seconds, kept_max=work.output_max)
+            except RemoteError as error:
+                return failure(target.id, error, started_at=started_at)
+        return Outcome(
+            host=target.id,
+            state=HostState.OK if end.exit_status == 0 else HostState.FAILED,
+            stdout=end.stdout,
+            stderr=end.stderr,
+            output_total=end.stdout_total + end.stderr_total,
+            exit_status=end.exit_status,
+            exit_signal=end.exit_signal,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+        )
+
+
+def lost(host: str, why: str) -> Outcome:
+    """The end of a host of which nobody knows how it ended."""
+    error = JobError(type=LOST, message=f"{why}; what it did there is not known.")
+    return Outcome(host=host, state=HostState.FAILED, error=error, finished_at=datetime.now(UTC))

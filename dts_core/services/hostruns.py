@@ -1,0 +1,250 @@
+"""How far the hosts of a fan-out are, read: by host, by change, by what they answered. Written by its job alone."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from dts_core.errors import Conflict, InvalidInput, NotFound
+from dts_core.hostsets import fold
+from dts_core.model import HostOutput, HostRun, Job, JobError
+from dts_core.model.remote import RUNNING
+from dts_core.services.access import Caller
+from dts_core.services.jobs import Jobs
+from dts_core.states import FINAL
+from dts_core.stores.base import Store
+from dts_core.stores.limits import RUNS_MAX
+from dts_core.text import clean, clean_lines
+from dts_core.views.ssh import (
+    HostOutputView,
+    HostRunList,
+    HostRunView,
+    OutputGroup,
+    OutputGroupList,
+    RunState,
+)
+
+__all__ = ["SSHRPC", "HostRuns", "hosts_of"]
+
+SSHRPC: Final = "dts/sshrpc"
+GROUPS_MAX: Final = 200
+"""Most groups of one answer."""
+TEXT_MAX: Final = 1 << 20
+"""Characters of a stream, of one host."""
+GROUP_TEXT_MAX: Final = 16_384
+LOST: Final = JobError(
+    type="lost", message="the job ended before its end was known; what it did there is not known."
+)
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """The part of the job's arguments that is needed here."""
+
+    hosts: list[str] = []
+
+
+class HostRuns:
+    """Reads them, for who sees the job."""
+
+    def __init__(self, store: Store, jobs: Jobs) -> None:
+        self._store = store
+        self._jobs = jobs
+
+    async def job(self, caller: Caller, job_id: str) -> Job:
+        """The job of a fan-out.
+
+        Raises:
+            NotFound: There is none that the caller sees.
+        """
+        job = await self._jobs.get(caller, job_id)
+        if job.function != SSHRPC:
+            raise NotFound(f"job {job.id} goes to no hosts by SSH: it is one of {job.function}.")
+        return job
+
+    async def page(
+        self, caller: Caller, job_id: str, *, start: int, limit: int, state: str
+    ) -> HostRunList:
+        """Hosts of a job in its order, from the one at `start` on; with `state` only those that stand there.
+
+        Raises:
+            NotFound: There is no such job that the caller sees.
+        """
+        job = await self.job(caller, job_id)
+        hosts = hosts_of(job)
+        items: list[HostRunView] = []
+        at = start
+        while at < len(hosts) and len(items) < limit:
+            some = hosts[at : at + (RUNS_MAX if state else limit)]
+            shown = await self._shown(job, some)
+            for view in shown:
+                if len(items) == limit:
+                    break
+                at += 1
+                if not state or view.state == state:
+                    items.append(view)
+        position = max((item.seq for item in items), default=0)
+        listed = await self._list(job, items, position)
+        return msgspec.structs.replace(listed, next=at if at < len(hosts) else 0)
+
+    async def changes(self, caller: Caller, job_id: str, *, after: int, limit: int) -> HostRunList:
+        """Hosts that changed after a position, in the order of their changes. Raises as `page`."""
+        job = await self.job(caller, job_id)
+        runs = await self._store.runs(job.id, after=after, limit=limit)
+        items = [_view(job, run.host, run) for run in runs]
+        return await self._list(job, items, max((run.seq for run in runs), default=after))
+
+    async def output(self, caller: Caller, job_id: str, host: str) -> HostOutputView:
+        """What one host printed and returned.
+
+        Raises:
+            NotFound: There is no such job that the caller sees, or no such host in it.
+        """
+        job = await self.job(caller, job_id)
+        if host not in hosts_of(job):
+            raise NotFound(f"job {job.id} does not go to host {clean(host, 120)}.")
+        found = await self._store.get_runs(job.id, [host], with_output=True)
+        run = found[0] if found else None
+        output = run.output if run is not None and run.output is not None else HostOutput()
+        view = _view(job, host, run)
+        fields = {name: getattr(view, name) for name in HostRunView.__struct_fields__}
+        return HostOutputView(
+            **fields,
+            stdout=_text(output.stdout, TEXT_MAX),
+            stderr=_text(output.stderr, TEXT_MAX),
+            result=_text(output.result, TEXT_MAX),
+        )
+
+    async def groups(self, caller: Caller, job_id: str) -> OutputGroupList:
+        """Hosts with the same answer together, the largest groups first. Raises as `page`."""
+        job = await self.job(caller, job_id)
+        gathered = await self._gathered(job)
+        order = sorted(gathered, key=lambda key: (-len(gathered[key]), key))
+        items = []
+        for state, digest in order[:GROUPS_MAX]:
+            views = gathered[state, digest]
+            items.append(await self._group(job, digest, views))
+        return OutputGroupList(
+            items=items, is_over=_is_over(job), more=max(len(order) - GROUPS_MAX, 0)
+        )
+
+    async def ended(self, job: Job, which: str, digest: str) -> list[str]:
+        """Hosts that ended in one way, in the job's order; `not_ok`: in any but ok; `group`: those of a digest.
+
+        Raises:
+            InvalidInput: The digest names no group, or more than one.
+            Conflict: It is not over, so that it is not known who never started.
+        """
+        if which in ("never_started", "not_ok") and not _is_over(job):
+            raise Conflict(
+                f"job {job.id} is not over.", advice="Wait for its end, or cancel it first."
+            )
+        views = await self._shown(job, hosts_of(job))
+        if which == "group":
+            whole = _one_digest({view.group for view in views if view.group}, digest)
+            return [view.host for view in views if view.group == whole]
+        if which == "not_ok":
+            return [view.host for view in views if view.state != "ok"]
+        return [view.host for view in views if view.state == which]
+
+    async def _shown(self, job: Job, hosts: Sequence[str]) -> list[HostRunView]:
+        runs: dict[str, HostRun] = {}
+        for at in range(0, len(hosts), RUNS_MAX):
+            some = await self._store.get_runs(job.id, hosts[at : at + RUNS_MAX])
+            runs |= {run.host: run for run in some}
+        return [_view(job, host, runs.get(host)) for host in hosts]
+
+    async def _list(self, job: Job, items: list[HostRunView], position: int) -> HostRunList:
+        total = len(hosts_of(job))
+        return HostRunList(
+            items=items,
+            total=total,
+            counts=_counts(job, total, await self._store.count_runs(job.id)),
+            position=position,
+            job_state=job.state.value,
+            is_over=_is_over(job),
+        )
+
+    async def _gathered(self, job: Job) -> Mapping[tuple[str, str], list[HostRunView]]:
+        gathered: defaultdict[tuple[str, str], list[HostRunView]] = defaultdict(list)
+        for view in await self._shown(job, hosts_of(job)):
+            gathered[view.state, view.group].append(view)
+        return gathered
+
+    async def _group(self, job: Job, digest: str, views: Sequence[HostRunView]) -> OutputGroup:
+        first, names = views[0], [view.host for view in views]
+        found = await self._store.get_runs(job.id, names[:1], with_output=True) if digest else []
+        output = (found[0].output if found else None) or HostOutput()
+        return OutputGroup(
+            digest=digest,
+            state=first.state,
+            hosts=names,
+            folded=fold(names),
+            exit_status=first.exit_status,
+            exit_signal=first.exit_signal,
+            error=first.error,
+            stdout=_text(output.stdout, GROUP_TEXT_MAX),
+            stderr=_text(output.stderr, GROUP_TEXT_MAX),
+            result=_text(output.result, GROUP_TEXT_MAX),
+        )
+
+
+def hosts_of(job: Job) -> list[str]:
+    """The hosts that a job of SSHRPC goes to; none where its arguments are of another shape."""
+    try:
+        return msgspec.json.decode(job.kwargs, type=_Asked).hosts
+    except msgspec.DecodeError:
+        return []
+
+
+def _is_over(job: Job) -> bool:
+    return job.state in FINAL
+
+
+def _view(job: Job, host: str, run: HostRun | None) -> HostRunView:
+    """A host as it stands; what has no end when its job is over was lost, or never begun."""
+    over = _is_over(job)
+    if run is None:
+        return HostRunView(host=host, state="never_started" if over else "waiting")
+    error, state = run.error, _state(run.state)
+    if over and not run.has_ended:
+        state, error = "failed", LOST
+    return HostRunView(
+        host=host,
+        state=state,
+        seq=run.seq,
+        exit_status=run.exit_status,
+        exit_signal=run.exit_signal,
+        error=error,
+        group=run.digest,
+        output_total=run.output_total,
+        fingerprint=run.fingerprint,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+    )
+
+
+def _state(text: str) -> RunState:
+    state: RunState = msgspec.convert(text, RunState)
+    return state
+
+
+def _counts(job: Job, total: int, kept: Mapping[str, int]) -> dict[str, int]:
+    counts = dict(kept)
+    if left := total - sum(kept.values()):
+        counts["never_started" if _is_over(job) else "waiting"] = left
+    if _is_over(job) and (hanging := counts.pop(RUNNING, 0)):
+        counts["failed"] = counts.get("failed", 0) + hanging
+    return counts
+
+
+def _one_digest(digests: set[str], begin: str) -> str:
+    found = [each for each in digests if begin and each.startswith(begin)]
+    if len(found) != 1:
+        why = "more than one group begins so" if found else "there is no such group"
+        raise InvalidInput(f"group {clean(begin, 64)!r}: {why}.", fields={"digest": why})
+    return found[0]
+
+
+def _text(data: bytes, limit: int) -> str:
+    return clean_lines(data.decode("utf-8", "replace"), limit)

@@ -1,0 +1,88 @@
+"""The first stretch of a connection: TCP, or a channel of the host that the way leads through."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+import asyncssh
+
+from dts_core.ssh.settings import SshSettings
+
+__all__ = ["Dialer"]
+
+_QUICK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
+
+
+class Dialer:
+    """What asyncssh is given as its tunnel.
+
+    Args:
+        settings: How long it may take.
+        through: The jump host's connection; None: straight.
+    """
+
+    def __init__(self, settings: SshSettings, through: asyncssh.SSHClientConnection | None) -> None:
+        self._seconds = settings.connect_seconds
+        self._through = through
+        self._hasty: _Hasty | None = None
+
+    async def create_connection(
+        self, make: Callable[[], Any], host: str, port: int
+    ) -> tuple[Any, Any]:
+        """Open it; returns (transport or channel, what `make` made).
+
+        Raises:
+            TimeoutError: It took too long.
+            OSError: It cannot be opened; ChannelOpenError when the jump host cannot.
+        """
+        async with asyncio.timeout(self._seconds):
+            if self._through is not None:
+                return await self._through.create_connection(make, host, port)
+            loop = asyncio.get_running_loop()
+            transport, hasty = await loop.create_connection(lambda: _Hasty(make()), host, port)
+            self._hasty = hasty
+            return transport, hasty.inner
+
+    def settle(self) -> None:
+        """The first channel is open: acknowledge as the system likes from now on. A second call does nothing."""
+        hasty, self._hasty = self._hasty, None
+        if hasty is not None and hasty.transport is not None and not hasty.transport.is_closing():
+            hasty.transport.set_protocol(hasty.inner)
+
+
+class _Hasty(asyncio.Protocol):
+    """Acknowledges at once: sshd's small packets each wait for it, and 40 ms when it is held back."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.transport: asyncio.Transport | None = None
+        self._socket: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]  # loops hand over a Transport
+        self._socket = transport.get_extra_info("socket")
+        self._hurry()
+        self.inner.connection_made(transport)
+
+    def _hurry(self) -> None:
+        # The system falls back by itself, so it is said again with each packet.
+        if _QUICK is not None and self._socket is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK, 1)
+
+    def data_received(self, data: bytes) -> None:
+        self._hurry()
+        self.inner.data_received(data)
+
+    def eof_received(self) -> None:
+        self.inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self.inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._socket = None
+        self.inner.connection_lost(exc)

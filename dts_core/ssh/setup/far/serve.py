@@ -1,0 +1,54 @@
+"""The far side's loop: one order after the other, until its input ends. It waits for nobody and starts nothing else."""
+
+import os
+import shutil
+import signal
+from typing import Any
+
+from dts_core.ssh.setup.far import facts, keys, removing, service, steps, wire
+from dts_core.ssh.setup.far.base import Failed, Place
+
+
+def main(options: "dict[str, Any]") -> None:
+    """Greet with the mark, then serve."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.umask(0o077)
+    os.write(1, options["mark"].encode("ascii") + b":")
+    while True:
+        order = wire.read_order()
+        if order is None:
+            return
+        try:
+            told = _obey(order)
+        except Failed as error:
+            told = {"failed": str(error)}
+        except (OSError, ValueError, shutil.Error) as error:
+            told = {"failed": f"{type(error).__name__}: {error}"}
+        wire.answer(told)
+
+
+def _obey(order: "dict[str, Any]") -> "dict[str, Any]":
+    kind = order["do"]
+    if kind == "facts":
+        return {"facts": facts.collect()}
+    if kind == "authorize":
+        return {"changed": keys.authorize(order["line"], order["file"], order.get("like", ""))}
+    if kind == "unauthorize":
+        return {"changed": keys.unauthorize(order["line"], order["file"])}
+    place = Place(order["place"])
+    if kind == "look":
+        return {"facts": facts.collect(), "states": steps.look(place, order)}
+    if kind == "apply":
+        body = wire.read_body(order.get("body_size", 0))
+        try:
+            return steps.apply(place, order, body)
+        finally:
+            for _ in body:  # what a step did not take must not be read as orders
+                pass
+    if kind == "stop":
+        return {"stopped": steps.stop(place, order)}
+    if kind == "words":
+        return {"words": service.words(place)}
+    if kind == "remove":
+        return removing.remove(place, order)
+    raise Failed(f"there is no order {kind!r}")

@@ -1,0 +1,64 @@
+"""A login key replaced by a new one: the new one let in, tried and kept, and only then the old one shut out."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from dts_core.errors import RemoteError
+from dts_core.ssh.pool import Sessions
+from dts_core.ssh.setup.farend import FarEnd
+from dts_core.ssh.target import Credentials, Target
+from dts_core.vault import Secret
+
+__all__ = ["AUTHORIZED_KEYS", "rotate_key"]
+
+AUTHORIZED_KEYS: Final = "~/.ssh/authorized_keys"
+TRY_SECONDS: Final = 20.0
+
+
+async def rotate_key(
+    sessions: Sessions,
+    target: Target,
+    *,
+    old: str,
+    new: str,
+    private_key: Secret,
+    keep: Callable[[], Awaitable[None]],
+    file: str = AUTHORIZED_KEYS,
+) -> None:
+    """Replace the key that a host lets us in with. At no moment are we shut out, wherever this is cut.
+
+    Args:
+        sessions: The pool.
+        target: The host, with the old key.
+        old: `TYPE BASE64` of it.
+        new: The same of the new one; it gets the options of the old one's line.
+        private_key: The new one, PEM.
+        keep: Stores the new one; called once it was tried, before the old one is shut out.
+        file: Where the host keeps the keys that it lets in.
+
+    Raises:
+        RemoteError: It could not be done; until the new one was kept, the old one counts and the new one is taken out.
+    """
+    await _order(sessions, target, "authorize", line=new, file=file, like=old)
+    credentials = Credentials(private_key=private_key)
+    fresh = msgspec.structs.replace(
+        target, credentials=credentials, version=f"{target.version}+{new[-12:]}"
+    )
+    try:
+        async with sessions.session(fresh) as session:
+            await session.run(["true"], timeout=TRY_SECONDS)
+    except RemoteError:
+        await _order(sessions, target, "unauthorize", line=new, file=file)
+        raise
+    await keep()
+    await _order(sessions, fresh, "unauthorize", line=old, file=file)
+
+
+async def _order(sessions: Sessions, target: Target, do: str, **order: Any) -> None:
+    async with (
+        sessions.session(target) as session,
+        FarEnd.opened(session, root=False) as far,
+    ):
+        await far.ask(do, **order)

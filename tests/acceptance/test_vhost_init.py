@@ -1,0 +1,122 @@
+"""A machine that has sh and Python and nothing else, without a way to the Internet: from nothing to its first job."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dts_core.cli.entry import dts
+from dts_core.clients import SyncAdminClient
+from tests.support.distributed import Distributed, distributed
+from tests.support.grants import Grants
+from tests.support.privateroot import PrivateRoot, private_root
+from tests.support.processes import eventually
+from tests.support.proxy import proxied
+from tests.support.rabbitmq import RabbitNode, vhost_of
+from tests.support.sshkeys import public_line
+
+pytestmark = [pytest.mark.external("rabbitmq", "privateroot"), pytest.mark.slow]
+WHO = """
+import os, pwd, socket
+def main():
+    return [pwd.getpwuid(os.getuid()).pw_name, os.environ.get("DTS_BROKER_URL", "")]
+"""
+ANSWER_SECONDS = 120.0
+
+
+@pytest.fixture(name="machine")
+def machine_fixture() -> Iterator[PrivateRoot]:
+    with private_root() as made:
+        yield made
+
+
+@pytest.fixture(name="engine")
+def engine_fixture(
+    rabbit: RabbitNode, machine: PrivateRoot, tmp_path: Path
+) -> Iterator[Distributed]:
+    """A server on RabbitMQ, which the machine reaches through us; its own users alone are let in."""
+    url = rabbit.vhost()
+    password = tmp_path / "management"
+    password.write_text(rabbit.password)
+    password.chmod(0o600)
+    with proxied(rabbit.host, rabbit.port, bind=machine.outside) as broker:
+        port = broker(lambda proxy: proxy.port)
+        env = {
+            "DTS_SETUP_BROKER": f"amqp://{machine.outside}:{port}/{vhost_of(url)}",
+            "DTS_SETUP_LOGINS": str(tmp_path / "logins"),
+            "DTS_SETUP_MANAGEMENT": rabbit.api,
+            "DTS_SETUP_MANAGEMENT_USER": rabbit.user,
+            "DTS_SETUP_MANAGEMENT_PASSWORD_FILE": str(password),
+            "DTS_SETUP_CACHE": str(tmp_path / "cache"),
+        }
+        with distributed(tmp_path, Grants(rabbit, url, tmp_path).control(), "", env=env) as made:
+            made.server()
+            yield made
+    rabbit.drop(url)
+
+
+def run(engine: Distributed, *words: str) -> Result:
+    return CliRunner().invoke(dts, ["vhost", *words, "--data", str(engine.data)])
+
+
+def given(machine: PrivateRoot, folder: Path) -> list[str]:
+    key, known = folder / "key.pem", folder / "known"
+    key.write_text(machine.user_key)
+    key.chmod(0o600)
+    known.write_text(public_line(machine.host_key) + "\n")
+    return ["--address", machine.address, "--user", "root", "--key-file", str(key),
+            "--known-host-file", str(known)]  # fmt: skip
+
+
+def one(result: Result) -> dict[str, Any]:
+    job = json.loads(result.stdout)
+    assert job["state"] == "done", job
+    told: dict[str, Any] = job["result"]["hosts"]["web-1"]
+    return told
+
+
+def works(client: SyncAdminClient) -> None:
+    """A job for that host alone is done there, by its worker's own user, who knows no login of the broker."""
+    job = client.submit("test/who", host="web-1")
+    job = client.wait_for(job.id, timeout_seconds=ANSWER_SECONDS)
+    assert (job.state, job.host, job.result) == ("done", "web-1", ["dts-worker", ""]), job
+
+
+def test_from_nothing_to_a_first_job_and_back(
+    engine: Distributed, machine: PrivateRoot, tmp_path: Path
+) -> None:
+    """Added, looked at, made, seen to live, at work; a second run changes nothing; removed, nothing is left."""
+    before = machine.files()
+    assert machine.processes() == []
+    with engine.client(workers=0) as client:
+        client.namespaces.add("test")
+        client.functions.add("test/who", WHO)
+        words = ["init", "web-1", "--scope", "system"]
+        planned = run(engine, *words, "--dry-run", "--json", *given(machine, tmp_path))
+        assert planned.exit_code == 0, planned.output
+        steps = [step["name"] for step in one(planned)["steps"] if step["changes"]]
+        assert steps == ["account", "folders", "program", "config", "unit", "service"]
+        assert machine.files() == before
+        made = run(engine, *words, "--timeout", "120")
+        assert made.exit_code == 0, made.output + engine.said()
+        assert "web-1: done (Debian" in made.output or "web-1: done (" in made.output
+        works(client)
+        again = one(run(engine, *words, "--json"))
+        assert (again["state"], again["changed"]) == ("ok", [])
+        works(client)
+        gone = run(engine, "remove", "web-1", "--scope", "system", "--yes")
+        assert (gone.exit_code, "nothing is left there" in gone.output) == (0, True), gone.output
+        assert machine.files() - before <= ACCOUNTS
+        assert before - machine.files() == set()
+        eventually(lambda: machine.processes() == [], what="nothing of it runs")
+        twice = run(engine, "remove", "web-1", "--scope", "system", "--yes")
+        assert "nothing was there" in twice.output
+
+
+ACCOUNTS = {f"etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow")} | {
+    "etc/.pwd.lock", "etc/subuid", "etc/subgid", "etc/subuid-", "etc/subgid-",
+}  # fmt: skip
+"""What useradd and userdel themselves leave: copies of the lists of users from before."""

@@ -1,0 +1,125 @@
+"""`dts/vhost.init`, `.remove`, `.rotate` the whole road: jobs on hosts of a real OpenSSH, each with its own home."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dts_core.services.users import LOCAL
+from dts_core.settings import ServerFile, SetupSettings
+from tests.support.fanout import Fleet, fleet
+from tests.support.ports import free_port
+from tests.support.setups import shelf_folder, tree
+from tests.support.sshd import SshServer, ssh_server
+
+pytestmark = [pytest.mark.external("sshd"), pytest.mark.slow]
+HOME = ".local/share/dts-host"
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[dict[str, SshServer]]:
+    """web-1 and web-2: each with a home that is empty."""
+    with ExitStack() as stack:
+        made = {}
+        for name in ("web-1", "web-2"):
+            home = tmp_path / name
+            home.mkdir()
+            options = [f"SetEnv HOME={home}", f"AuthorizedKeysFile {home}.keys"]
+            made[name] = stack.enter_context(ssh_server(options=options))
+            (tmp_path / f"{name}.keys").write_text(
+                (made[name].folder / "authorized_keys").read_text()
+            )
+        yield made
+
+
+@pytest.fixture
+async def hosts(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
+    setup = SetupSettings(cache=str(shelf_folder(tmp_path_factory)))
+    async with fleet(tmp_path / "data", ServerFile(setup=setup)) as made:
+        yield made
+
+
+async def add(hosts: Fleet, machines: dict[str, SshServer], mode: str = "agent") -> None:
+    for name, each in machines.items():
+        await hosts.add(each, name, mode=mode, python="/usr/bin/python3")
+
+
+async def result(hosts: Fleet, job: str, state: str = "done") -> Any:
+    assert await hosts.ended(job) == state, (await hosts.admin.job(job)).error
+    return (await hosts.admin.job(job)).result
+
+
+async def test_two_hosts_planned_made_and_cleared(
+    hosts: Fleet, machines: dict[str, SshServer], tmp_path: Path
+) -> None:
+    """A plan changes nothing; each host gets the program; again: nothing to do; removed: the homes are empty again."""
+    await add(hosts, machines)
+    job = await hosts.admin.vhosts.init("web-1", others=["web-2"], dry_run=True)
+    planned = await result(hosts, job.id)
+    assert planned["ok"] == ["web-1", "web-2"]
+    steps = planned["hosts"]["web-1"]["steps"]
+    assert [step["name"] for step in steps if step["changes"]] == ["folders", "program", "config"]
+    assert not any(tree(tmp_path / name) for name in machines)
+    made = await result(hosts, (await hosts.admin.vhosts.init("web-1", others=["web-2"])).id)
+    assert made["hosts"]["web-2"]["changed"] == ["folders", "program", "config"]
+    for name in machines:
+        settings = (tmp_path / name / HOME / "config/worker.toml").read_text()
+        assert f'host = "{name}"' in settings
+        public = hosts.services.signing.show().public
+        assert (tmp_path / name / HOME / "config/signing.pub").read_text() == f"{public}\n"
+    again = await result(hosts, (await hosts.admin.vhosts.init("web-1", others=["web-2"])).id)
+    assert [again["hosts"][name]["changed"] for name in machines] == [[], []]
+    gone = await result(hosts, (await hosts.admin.vhosts.remove("web-1", others=["web-2"])).id)
+    assert [gone["hosts"][name]["removed"] for name in machines] == [True, True]
+    assert not any(tree(tmp_path / name) for name in machines)
+    assert {each.doc_id for each in await hosts.recorded("init")} == {"web-1", "web-2"}
+    assert {each.doc_id for each in await hosts.recorded("teardown")} == {"web-1", "web-2"}
+
+
+async def test_a_budget_of_failures_stops_the_rest(
+    hosts: Fleet, machines: dict[str, SshServer], tmp_path: Path
+) -> None:
+    """The first batch fails: nothing is begun on the others, and the result says so of each."""
+    await add(hosts, machines)
+    await hosts.add(machines["web-1"], "gone", port=free_port(), mode="agent")
+    job = await hosts.admin.vhosts.init("gone", others=["web-1", "web-2"], batch=1, failures_max=0)
+    told = await result(hosts, job.id)
+    assert (told["unreachable"], told["never_started"]) == (["gone"], ["web-1", "web-2"])
+    assert "gone" in told["hosts"]["gone"]["why"]
+    assert not any(tree(tmp_path / name) for name in machines)
+
+
+async def test_without_rabbitmq_a_service_is_refused(
+    hosts: Fleet, machines: dict[str, SshServer], tmp_path: Path
+) -> None:
+    """Before anything is done there, with what to do instead."""
+    await add(hosts, machines, mode="service")
+    job = (await hosts.admin.vhosts.init("web-1")).id
+    assert await hosts.ended(job) == "failed"
+    error = (await hosts.admin.job(job)).error
+    assert error is not None
+    assert "no RabbitMQ" in error.message
+    assert "mode to agent" in error.message
+    assert not tree(tmp_path / "web-1")
+
+
+async def test_a_new_key_takes_the_place_of_the_old(
+    hosts: Fleet, machines: dict[str, SshServer], tmp_path: Path
+) -> None:
+    """The host lets the new one in, under the old one's options; the old one no more; the store has the new one."""
+    await add(hosts, machines)
+    keys = tmp_path / "web-1.keys"
+    old = keys.read_text().strip()
+    keys.write_text(f"no-pty {old} by hand\n# theirs\n")
+    before = await hosts.services.vhosts.load(LOCAL, "web-1")
+    job = await hosts.admin.submit(
+        "dts/vhost.rotate", kwargs={"vhosts": ["web-1"], "authorized_keys": str(keys)}
+    )
+    told = await result(hosts, job.id)
+    after = await hosts.services.vhosts.load(LOCAL, "web-1")
+    assert after.public_key == told["hosts"]["web-1"]["public_key"] != before.public_key
+    assert keys.read_text().splitlines() == ["# theirs", f"no-pty {after.public_key} by hand"]
+    planned = await result(hosts, (await hosts.admin.vhosts.init("web-1", dry_run=True)).id)
+    assert planned["ok"] == ["web-1"]
