@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dts_core.brokers.base import HEARTBEATS, RESULTS, Message, Outgoing, QueueSpec
+from dts_core.brokers.base import HEARTBEATS, RESULTS, Message, Outgoing, QueueKind, QueueSpec
 from dts_core.brokers.rabbitmq import refusals
 from dts_core.brokers.rabbitmq.acks import AckBook
 from dts_core.brokers.rabbitmq.aiopika_plane import AioPikaPlane
@@ -260,13 +260,22 @@ class Declarations:
         self.made.append(queue)
 
 
-@pytest.mark.parametrize(("kind", "waits"), [("quorum", True), ("classic", False)])
-async def test_a_new_quorum_queue_settles_before_it_takes_messages(kind: Any, waits: bool) -> None:
-    """RabbitMQ forgets a quorum queue's messages when it crashes just after the queue was made."""
+@pytest.mark.parametrize(
+    ("kind", "promise", "waits"),
+    [
+        ("quorum", QueueKind.WORK, True),
+        ("classic", QueueKind.WORK, True),
+        ("classic", QueueKind.BOUNDED, False),
+    ],
+)
+async def test_a_new_queue_that_may_lose_nothing_settles_before_it_takes_messages(
+    kind: Any, promise: QueueKind, waits: bool
+) -> None:
+    """RabbitMQ forgets a queue's messages when it crashes just after the queue was made."""
     settings = RabbitSettings(kinds={"*": kind})
     maker = Maker(Declarations(), Topology(QueueNames(), settings), 0.05)  # type: ignore[arg-type]
     loop = asyncio.get_running_loop()
-    await maker.queue(QueueSpec("work"))
+    await maker.queue(QueueSpec("work", promise))
     made = loop.time()
     waiting = asyncio.ensure_future(maker.settled(["work"]))
     await asyncio.sleep(0)
