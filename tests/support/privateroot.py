@@ -1,5 +1,8 @@
 """A machine of the tests' own: a fresh root that has the system's programs and nothing else, processes and a network of
 its own without a way to the Internet, and a real sshd. Needs root; ended by its pid.
+
+DTS_TEST_SYSTEM names the root of a whole system with Python and sshd to use a copy of instead, as debootstrap makes it:
+`debootstrap --variant=minbase --include=python3,openssh-server,iproute2 bookworm FOLDER`.
 """
 
 import contextlib
@@ -40,8 +43,10 @@ COPIED = ("ld.so.cache", "ld.so.conf", "os-release", "login.defs")
 _BEGIN = """
 set -e
 mount --make-rprivate /
-mount --bind /usr "$1/usr"
-mount -o remount,bind,ro "$1/usr"
+if [ -n "$2" ]; then
+    mount --bind "$2" "$1/usr"
+    mount -o remount,bind,ro "$1/usr"
+fi
 mount --rbind /dev "$1/dev"
 mount -t proc proc "$1/proc"
 ip link set lo up
@@ -71,10 +76,12 @@ class PrivateRoot:
 
     Args:
         folder: Its root.
+        system: A whole system to begin from; without one the programs are this machine's, read-only.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, system: Path | None = None) -> None:
         self.root = folder
+        self._system = system
         number = secrets.randbelow(1 << 14)
         net = f"198.{18 + (number >> 13 & 1)}.{number >> 6 & 127}.{(number & 63) << 2}".rsplit(
             ".", 1
@@ -94,7 +101,7 @@ class PrivateRoot:
         command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
         with (self.root.parent / "sshd.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, "sh", "-c", _BEGIN, "-", str(self.root)],
+                [*command, "sh", "-c", _BEGIN, "-", str(self.root), "" if self._system else "/usr"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -135,6 +142,25 @@ class PrivateRoot:
         return False
 
     def _furnish(self) -> None:
+        if self._system is None:
+            self._borrow()
+        else:
+            subprocess.run(["cp", "-a", f"{self._system}/.", str(self.root)], check=True)
+            (self.root / "run/sshd").mkdir(exist_ok=True)
+            (self.root / "root/.ssh").mkdir(exist_ok=True)
+        etc = self.root / "etc"
+        (etc / "ssh/key").write_text(self.host_key)
+        (etc / "ssh/key").chmod(0o600)
+        keys = self.root / "root/.ssh/authorized_keys"
+        keys.write_text(public_line(self.user_key) + "\n")
+        keys.chmod(0o600)
+        (etc / "ssh/sshd_config").write_text(
+            f"ListenAddress {self.address}\nHostKey /etc/ssh/key\nUsePAM no\nPermitRootLogin yes\n"
+            "PasswordAuthentication no\nUseDNS no\nPidFile none\n"
+        )
+
+    def _borrow(self) -> None:
+        """Folders and users of its own around this machine's programs."""
         for name in FOLDERS:
             (self.root / name).mkdir(parents=True)
         for name, target in LINKS.items():
@@ -155,15 +181,6 @@ class PrivateRoot:
         (etc / "nsswitch.conf").write_text(
             "passwd: files\ngroup: files\nshadow: files\nhosts: files\n"
         )
-        (etc / "ssh/key").write_text(self.host_key)
-        (etc / "ssh/key").chmod(0o600)
-        keys = self.root / "root/.ssh/authorized_keys"
-        keys.write_text(public_line(self.user_key) + "\n")
-        keys.chmod(0o600)
-        (etc / "ssh/sshd_config").write_text(
-            f"ListenAddress {self.address}\nHostKey /etc/ssh/key\nUsePAM no\nPermitRootLogin yes\n"
-            "PasswordAuthentication no\nUseDNS no\nPidFile none\n"
-        )
 
     def stop(self) -> None:
         """End it with all that runs in it; its network goes with it."""
@@ -177,9 +194,10 @@ class PrivateRoot:
     # --- what is there
 
     def files(self) -> set[str]:
-        """Every path of it, but for what the kernel and sshd keep."""
+        """Every path of it, but for what the kernel and sshd keep, and programs that are not its own."""
         found = set()
-        for top in ("etc", "opt", "root", "home", "var", "tmp", "run"):
+        own = ["usr"] if self._system else []
+        for top in ("etc", "opt", "root", "home", "var", "tmp", "run", *own):
             for path in (self.root / top).rglob("*"):
                 found.add(str(path.relative_to(self.root)))
         return found
@@ -207,7 +225,8 @@ def private_root() -> Iterator[PrivateRoot]:
     """One for the length of a block."""
     folder = Path(tempfile.mkdtemp(prefix="dts-root-"))
     folder.chmod(0o755)
-    made = PrivateRoot(folder / "root")
+    system = os.environ.get("DTS_TEST_SYSTEM")
+    made = PrivateRoot(folder / "root", Path(system) if system else None)
     made.root.mkdir()
     try:
         made.start()
