@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dts_core.runner.frames import Frame
 
-READ_SIZE = 1 << 18
+READ_SIZE = 1 << 16
+"""What a pipe holds; the memory for more would be asked of the system and given back for each read."""
 FRAME_MAX = 1 << 28
 """Frames from the worker are trusted; this only catches a broken stream."""
 LOST_WORKER = 70

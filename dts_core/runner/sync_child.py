@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from dts_core.runner import frames
 from dts_core.runner.channel import Channel
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from dts_core.runner.streams import Streams
 
 
+STAMP_SECONDS = 3.0
+"""Longer than between two time stamps of any file system (FAT has two seconds)."""
+
+
 class SyncChild:
     """Reads orders while idle; while a job runs, only `job.cancelled` looks at the pipe."""
 
@@ -31,6 +36,7 @@ class SyncChild:
         self._lines = lines
         self._modules = Modules()
         self._folder = os.getcwd()
+        self._clean = _Unchanged()
 
     def serve(self) -> None:
         """Work until the worker closes the pipe."""
@@ -103,6 +109,8 @@ class SyncChild:
 
     def _clean_folder(self) -> bool:
         """Empty the working folder, so that a job finds nothing of the one before."""
+        if self._clean.still():
+            return True
         try:
             os.chdir(self._folder)
             for entry in os.listdir("."):
@@ -113,9 +121,31 @@ class SyncChild:
                     shutil.rmtree(path)
                 else:
                     os.unlink(path)
+            self._clean.note()
         except OSError:
             return False
         return True
+
+
+class _Unchanged:
+    """Whether the working folder is the one that was found empty, and nothing has come into it since."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[int, int, int] | None = None
+
+    def still(self) -> bool:
+        """One call of the system instead of seven. No means that it has to be looked at."""
+        try:
+            stat = os.stat(".")
+        except OSError:
+            return False
+        return (stat.st_dev, stat.st_ino, stat.st_ctime_ns) == self._seen
+
+    def note(self) -> None:
+        """It is empty. What was changed a moment ago may change again under the same time stamp."""
+        stat = os.stat(".")
+        is_old = abs(time.time() - stat.st_ctime) > STAMP_SECONDS
+        self._seen = (stat.st_dev, stat.st_ino, stat.st_ctime_ns) if is_old else None
 
 
 def count_threads() -> int:

@@ -1,16 +1,19 @@
 """What a far host is given to run: one line for its shell, and the runner's own sources through the channel."""
 
+import importlib.util
+import marshal  # noqa: TID251 - only written here: code of ours, for a far interpreter
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from types import CodeType
+from typing import Any, Final, NamedTuple
 
 import dts_core.runner
 from dts_core.ssh.lean import lean
 from dts_core.ssh.quoting import command_line
 
-__all__ = ["UNFIT", "bundle", "packed", "stage", "start_argv", "start_line"]
+__all__ = ["UNFIT", "Stage", "bundle", "packed", "stage", "start_argv", "start_line"]
 
 UNFIT: Final = "dts-no-python"
 """What the line says on standard error where no interpreter fits."""
@@ -19,8 +22,10 @@ _FALLBACKS: Final = ("python3", "python3.14", "python3.13", "python3.12", "pytho
                      "/usr/libexec/platform-python")  # fmt: skip
 _HERE_ALONE: Final = ("__init__", "__main__", "async_child", "keeper")
 """Of the runner, what only children on our own side load."""
-_HEAD: Final = "import zlib\nO=%r\nexec(zlib.decompress(r(%d)))\n"
+_HEAD: Final = "import marshal,zlib\nO=%r\nD=marshal.loads(zlib.decompress(r(%d)))\nexec(D[0])\n"
 """Runs in the loader: what this one host is told, then what all are."""
+_MARSHAL: Final = 4
+"""The form of plain values that any Python since 3.4 reads."""
 _FOR_COMMANDS: Final = ("plain", "hardening", "family", "guard", "far")
 
 # No single quote, backslash or exclamation mark in either, so that any shell of a login carries them unchanged.
@@ -51,12 +56,16 @@ def r(n):
     return b
 exec(r(int(r(10))))
 """.replace("UNFIT", UNFIT)
-# What is executed there: modules from memory, under their real names, and then `far.main`.
+# What is executed there: modules from memory, under their real names, and then `ENTRY.main`.
 _STAGE: Final = """
 import sys
-S=%(sources)r
-M=type(sys)
-P=%(package)r
+S=D[1]
+try:
+    from _frozen_importlib_external import MAGIC_NUMBER as m
+except ImportError:
+    m=b""
+C=D[2].get(m,{})
+P="PACKAGE"
 N=len(P)+1
 class F:
     def find_spec(self,name,path=None,target=None):
@@ -67,16 +76,30 @@ class F:
     def exec_module(self,module):
         name=module.__name__[N:]
         module.__file__="/<dts>/"+name+".py"
-        exec(compile(S[name],module.__file__,"exec",dont_inherit=True),module.__dict__)
+        code=C.get(name)
+        if code:
+            code=marshal.loads(code)
+        else:
+            code=compile(S[name],module.__file__,"exec",dont_inherit=True)
+        exec(code,module.__dict__)
 n=""
 for w in P.split("."):
     n=n+"."+w if n else w
-    sys.modules[n]=M(n)
+    sys.modules[n]=type(sys)(n)
     sys.modules[n].__path__=[]
 sys.meta_path.insert(0,F())
-from %(package)s import %(entry)s
-%(entry)s.main(O)
+from PACKAGE import ENTRY
+ENTRY.main(O)
 """
+
+
+class Stage(NamedTuple):
+    """What all hosts are sent, in two forms."""
+
+    sources: bytes
+    """A third as long: for where a round trip takes longer than a compiler."""
+    compiled: bytes
+    """The same, and code beside it for interpreters of our own version."""
 
 
 def start_argv(python: str, least: tuple[int, int] = (3, 9)) -> list[str]:
@@ -96,27 +119,30 @@ def start_line(python: str) -> str:
     return "exec " + command_line(start_argv(python))
 
 
-def bundle(options: dict[str, Any]) -> bytes:
+def bundle(options: dict[str, Any], *, near: bool = False) -> bytes:
     """What goes through the channel first. The channel protects it, and holds nothing secret on either side.
 
     Args:
         options: For `far.main`: `mark`, and `child` for calls, or `argv` and `stdin` for a command.
+        near: Whether some more kilobytes are there in no time.
     """
-    return packed(_runner(is_command="argv" in options), options)
+    return packed(_runner(is_command="argv" in options), options, near=near)
 
 
-def packed(stage: bytes, options: dict[str, Any]) -> bytes:
+def packed(stage: Stage, options: dict[str, Any], *, near: bool = False) -> bytes:
     """What one host is told, and the same for all behind it.
 
     Args:
         stage: Made by `stage`.
         options: Plain values for its `main`; nothing secret.
+        near: As for `bundle`.
     """
-    head = (_HEAD % (options, len(stage))).encode("utf-8", "backslashreplace")
-    return b"%010d" % len(head) + head + stage
+    body = stage.compiled if near else stage.sources
+    head = (_HEAD % (options, len(body))).encode("utf-8", "backslashreplace")
+    return b"%010d" % len(head) + head + body
 
 
-def stage(package: str, sources: Mapping[str, str], *, entry: str) -> bytes:
+def stage(package: str, sources: Mapping[str, str], *, entry: str) -> Stage:
     """Modules of a package, to be kept in memory there, and a call of `main(options)` of one of them; compressed.
 
     Args:
@@ -124,13 +150,28 @@ def stage(package: str, sources: Mapping[str, str], *, entry: str) -> bytes:
         sources: Name of a module -> its source.
         entry: The module whose `main` is called.
     """
+    text = _STAGE.replace("PACKAGE", package).replace("ENTRY", entry)
     kept = {name: lean(source) for name, source in sources.items()}
-    code = _STAGE % {"sources": kept, "package": package, "entry": entry}
-    return zlib.compress(code.encode("utf-8", "backslashreplace"), 9)
+    code = {name: _compiled(name, source) for name, source in kept.items()}
+    forms: list[dict[bytes, dict[str, bytes]]] = [{}, {importlib.util.MAGIC_NUMBER: code}]
+    return Stage(*(zlib.compress(marshal.dumps((text, kept, form), _MARSHAL), 9) for form in forms))
+
+
+def _compiled(name: str, source: str) -> bytes:
+    code = compile(source, f"/<dts>/{name}.py", "exec", dont_inherit=True)
+    return marshal.dumps(_without_lines(code))
+
+
+def _without_lines(code: CodeType) -> CodeType:
+    """Tracebacks leave out what is ours, and its lines are half of it."""
+    inner = tuple(
+        _without_lines(each) if isinstance(each, CodeType) else each for each in code.co_consts
+    )
+    return code.replace(co_linetable=b"", co_consts=inner)
 
 
 @cache
-def _runner(*, is_command: bool) -> bytes:
+def _runner(*, is_command: bool) -> Stage:
     folder = Path(dts_core.runner.__file__).parent
     sources = {
         file.stem: file.read_text("utf-8")

@@ -1,7 +1,9 @@
 """The first stretch of a connection: TCP, or a channel of the host that the way leads through."""
 
 import asyncio
+import contextlib
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,6 +13,9 @@ from dts_core.ssh.settings import SshSettings
 
 __all__ = ["Dialer"]
 
+_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
+_ROUND_TRIP_AT: Final = 68
+"""Where Linux's struct tcp_info has the smoothed round trip, a u32 of microseconds."""
 _QUICK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -26,6 +31,7 @@ class Dialer:
         self._seconds = settings.connect_seconds
         self._through = through
         self._hasty: _Hasty | None = None
+        self._transport: asyncio.BaseTransport | None = None
 
     async def create_connection(
         self, make: Callable[[], Any], host: str, port: int
@@ -41,8 +47,18 @@ class Dialer:
                 return await self._through.create_connection(make, host, port)
             loop = asyncio.get_running_loop()
             transport, hasty = await loop.create_connection(lambda: _Hasty(make()), host, port)
-            self._hasty = hasty
+            self._hasty, self._transport = hasty, transport
             return transport, hasty.inner
+
+    def round_trip(self) -> float | None:
+        """Seconds to the host and back, as the system has seen it up to now; None where it does not say."""
+        found = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if _INFO is None or found is None:
+            return None
+        with contextlib.suppress(OSError, struct.error):
+            told = found.getsockopt(socket.IPPROTO_TCP, _INFO, _ROUND_TRIP_AT + 4)
+            return float(struct.unpack_from("=I", told, _ROUND_TRIP_AT)[0]) / 1e6
+        return None
 
     def settle(self) -> None:
         """The first channel is open: acknowledge as the system likes from now on. A second call does nothing."""

@@ -54,7 +54,7 @@ class GuardedCommand:
         async with session.channel(line, self._take) as channel:
             try:
                 async with asyncio.timeout(timeout):
-                    channel.write(bundle(self._options))
+                    channel.write(bundle(self._options, near=session.is_near))
                     await asyncio.shield(channel.ended)
             except TimeoutError:
                 channel.write_eof()

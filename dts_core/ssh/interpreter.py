@@ -95,7 +95,8 @@ class Interpreter(OrderFrames):
         line = start_line(session.target.python)
         async with session.channel(line, self._take, self._close) as channel:
             options = {"host": self._host, "lines": LINES_PER_SECOND, "memory": 0}
-            channel.write(bundle({"mark": self._mark.decode(), "child": options}))
+            told = {"mark": self._mark.decode(), "child": options}
+            channel.write(bundle(told, near=session.is_near))
             self._channel = channel
             opened.set_result(None)
             loop = asyncio.get_running_loop()

@@ -21,6 +21,7 @@ from dts_core.text import one_line
 
 __all__ = ["CommandEnd", "Session"]
 
+NEAR_SECONDS: Final = 0.005
 CLOSE_SECONDS: Final = 3.0
 """For a channel or a connection to say goodbye."""
 
@@ -61,6 +62,12 @@ class Session:
     def is_alive(self) -> bool:
         """Whether the connection stands, as far as is known."""
         return not self._connection.is_closed()
+
+    @property
+    def is_near(self) -> bool:
+        """Whether a round trip is short, and so some more kilobytes at the start cost nothing. Unknown: no."""
+        seconds = self._dialer.round_trip()
+        return seconds is not None and seconds < NEAR_SECONDS
 
     @property
     def through(self) -> asyncssh.SSHClientConnection:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from dts_core.errors import InterpreterUnfit, SessionLost, SetupFailed
-from dts_core.ssh.bootstrap import UNFIT, packed, stage, start_argv
+from dts_core.ssh.bootstrap import UNFIT, Stage, packed, stage, start_argv
 from dts_core.ssh.channel import STDERR, Channel
 from dts_core.ssh.output import KeptOutput
 from dts_core.ssh.quoting import command_line
@@ -94,19 +94,19 @@ class FarEnd:
             argv = far._sudo(argv)
         async with session.channel("exec " + command_line(argv), far._take, far._close) as channel:
             far._channel = channel
-            await far._start(by_sudo)
+            await far._start(by_sudo, near=session.is_near)
             yield far
 
     def _sudo(self, argv: list[str]) -> list[str]:
         how = ["-S", "-p", self._prompt.decode()] if self._password is not None else ["-n"]
         return ["sudo", *how, "--", "sh", "-c", _READY, self._ready, *argv]
 
-    async def _start(self, by_sudo: bool) -> None:
+    async def _start(self, by_sudo: bool, *, near: bool) -> None:
         try:
             async with asyncio.timeout(START_SECONDS):
                 if by_sudo:
                     await self._pass_sudo()
-                self._write(packed(_stage(), {"mark": self._mark}))
+                self._write(packed(_stage(), {"mark": self._mark}, near=near))
                 await self._until(lambda: self._greeted)
         except TimeoutError:
             why = f"nothing answers within {START_SECONDS:g} s"
@@ -258,7 +258,7 @@ class _Unfit(Exception):
 
 
 @cache
-def _stage() -> bytes:
+def _stage() -> Stage:
     folder = Path(__file__).parent / "far"
     left_out = ("__init__", "supervisor")
     files = [file for file in sorted(folder.glob("*.py")) if file.stem not in left_out]
