@@ -35,8 +35,7 @@ class SyncChild:
         self._host = host
         self._lines = lines
         self._modules = Modules()
-        self._folder = os.getcwd()
-        self._clean = _Unchanged()
+        self._folder = Folder()
 
     def serve(self) -> None:
         """Work until the worker closes the pipe."""
@@ -105,47 +104,48 @@ class SyncChild:
             return "a job left a process running"
         if not self._streams.intact():
             return "a job closed or replaced standard output"
-        return None if self._clean_folder() else "a job's files could not be removed"
+        return None if self._folder.clean() else "a job's files could not be removed"
 
-    def _clean_folder(self) -> bool:
-        """Empty the working folder, so that a job finds nothing of the one before."""
-        if self._clean.still():
-            return True
+
+class Folder:
+    """The working folder of this process, as each job finds it: empty."""
+
+    def __init__(self) -> None:
+        self._path = os.getcwd()
+        self._seen: tuple[int, int, int] | None = None
+        """Of the empty one, when it had been so for a while."""
+
+    def clean(self) -> bool:
+        """Empty it and go there; whether that was possible."""
         try:
-            os.chdir(self._folder)
+            if _stamp(os.stat(".")) == self._seen:  # nothing came in; one call instead of seven
+                return True
+            os.chdir(self._path)
             for entry in os.listdir("."):
-                path = os.path.join(self._folder, entry)
-                if os.path.isdir(path) and not os.path.islink(path):
-                    import shutil  # most jobs leave no folder, and it takes 5 ms
-
-                    shutil.rmtree(path)
-                else:
-                    os.unlink(path)
-            self._clean.note()
+                self._remove(os.path.join(self._path, entry))
+            self._note(os.stat("."))
         except OSError:
             return False
         return True
 
+    @staticmethod
+    def _remove(path: str) -> None:
+        if os.path.isdir(path) and not os.path.islink(path):
+            import shutil  # most jobs leave no folder, and it takes 5 ms
 
-class _Unchanged:
-    """Whether the working folder is the one that was found empty, and nothing has come into it since."""
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
 
-    def __init__(self) -> None:
-        self._seen: tuple[int, int, int] | None = None
-
-    def still(self) -> bool:
-        """One call of the system instead of seven. No means that it has to be looked at."""
-        try:
-            stat = os.stat(".")
-        except OSError:
-            return False
-        return (stat.st_dev, stat.st_ino, stat.st_ctime_ns) == self._seen
-
-    def note(self) -> None:
-        """It is empty. What was changed a moment ago may change again under the same time stamp."""
-        stat = os.stat(".")
+    def _note(self, stat: os.stat_result) -> None:
+        """What was changed a moment ago may change again under the same time stamp."""
         is_old = abs(time.time() - stat.st_ctime) > STAMP_SECONDS
-        self._seen = (stat.st_dev, stat.st_ino, stat.st_ctime_ns) if is_old else None
+        self._seen = _stamp(stat) if is_old else None
+
+
+def _stamp(stat: os.stat_result) -> tuple[int, int, int]:
+    """Which folder, and when something last came or went; user code can set the other times, not this one."""
+    return stat.st_dev, stat.st_ino, stat.st_ctime_ns
 
 
 def count_threads() -> int:

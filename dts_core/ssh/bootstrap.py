@@ -6,11 +6,10 @@ import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from types import CodeType
 from typing import Any, Final, NamedTuple
 
 import dts_core.runner
-from dts_core.ssh.lean import lean
+from dts_core.ssh.lean import lean, without_columns
 from dts_core.ssh.quoting import command_line
 
 __all__ = ["UNFIT", "Stage", "bundle", "packed", "stage", "start_argv", "start_line"]
@@ -159,15 +158,7 @@ def stage(package: str, sources: Mapping[str, str], *, entry: str) -> Stage:
 
 def _compiled(name: str, source: str) -> bytes:
     code = compile(source, f"/<dts>/{name}.py", "exec", dont_inherit=True)
-    return marshal.dumps(_without_lines(code))
-
-
-def _without_lines(code: CodeType) -> CodeType:
-    """Tracebacks leave out what is ours, and its lines are half of it."""
-    inner = tuple(
-        _without_lines(each) if isinstance(each, CodeType) else each for each in code.co_consts
-    )
-    return code.replace(co_linetable=b"", co_consts=inner)
+    return marshal.dumps(without_columns(code))
 
 
 @cache
