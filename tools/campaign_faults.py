@@ -4,11 +4,12 @@ import collections
 import contextlib
 import random
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import psutil
 
@@ -82,6 +83,8 @@ class Faults:
         self._first = list(first)
         self._deck: list[Fault] = []
         self._calm_at = time.monotonic() + self.stack.calm_seconds
+        self._ending: list[subprocess.Popen[Any]] = []
+        """Workers that were told to stop, and may still finish their jobs."""
 
     def kinds(self) -> list[Fault]:
         """All that there are on this engine."""
@@ -157,6 +160,7 @@ class Faults:
                 process = self.stack.running[name].process
                 self.harms.stop(process)
                 process.terminate()
+                self._ending.append(process)
             return
         is_unready = self.age(name) < YOUNG_SECONDS and not self._can_stop(name)
         status = self.end_process(name, signal.SIGTERM)
@@ -274,7 +278,7 @@ class Faults:
         name = name or self.worker()
         if self.chance.random() < CALM_SHARE:
             time.sleep(max(0.0, self._calm_at - time.monotonic()))
-        self.stack.tend()  # its jobs need another worker to run elsewhere
+        self._wait_for_replacements()  # its jobs need another worker to run elsewhere
         if not self.stack.lives(name):
             yield ""
             return
@@ -284,6 +288,14 @@ class Faults:
             yield name
         finally:
             self.stack.held.discard(name)
+
+    def _wait_for_replacements(self) -> None:
+        """A worker that was told to stop takes no further jobs; who takes its place is started once it is gone."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline and any(each.poll() is None for each in self._ending):
+            time.sleep(0.05)
+        self._ending.clear()
+        self.stack.tend()
 
     def is_calm(self) -> bool:
         """Whether nothing was disturbed within a lease."""
