@@ -12,6 +12,7 @@ from dts_core.cli.client_common import (
     print_table,
     server_options,
 )
+from dts_core.cli.vhost_import import import_
 from dts_core.text import clean
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ SCOPE: Final = click.Choice(["user", "system"])
 @click.group()
 def vhost() -> None:
     """Hosts reached by SSH: make workers of them, and take that away. `dts admin vhosts` keeps them."""
+
+
+vhost.add_command(import_)
 
 
 @vhost.command()
