@@ -67,7 +67,7 @@ async def main(
         return await _one(calling, board, setup, target, wanted, dry_run=dry_run)
 
     plan = FanOutPlan(at_once=at_once, batches=(batch,) if batch else (), failures_max=failures_max)
-    return await on_hosts(calling, vhosts, one, plan, why="init")
+    return await on_hosts(calling, vhosts, one, plan, board=board)
 
 
 class _Wanted(msgspec.Struct, frozen=True):

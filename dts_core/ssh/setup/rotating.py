@@ -5,16 +5,34 @@ from typing import Any, Final
 
 import msgspec
 
-from dts_core.errors import RemoteError
+from dts_core.errors import RemoteError, SetupFailed
 from dts_core.ssh.pool import Sessions
 from dts_core.ssh.setup.farend import FarEnd
 from dts_core.ssh.target import Credentials, Target
 from dts_core.vault import Secret
 
-__all__ = ["AUTHORIZED_KEYS", "rotate_key"]
+__all__ = ["AUTHORIZED_KEYS", "check_let_in", "rotate_key"]
 
 AUTHORIZED_KEYS: Final = "~/.ssh/authorized_keys"
 TRY_SECONDS: Final = 20.0
+
+
+async def check_let_in(
+    sessions: Sessions, target: Target, key: str, *, file: str = AUTHORIZED_KEYS
+) -> None:
+    """See that a host lets a key in by a line of its file, which can then be replaced; nothing is changed.
+
+    Raises:
+        SetupFailed: Something else lets it in, so that it could not be shut out.
+        RemoteError: The host cannot be looked at.
+    """
+    told = await _order(sessions, target, "authorized", line=key, file=file)
+    if not told.get("authorized"):
+        raise SetupFailed(
+            f"its key does not stand in {file}, so that it could not be shut out",
+            host=target.id,
+            advice="Name the file that lets it in: --authorized-keys.",
+        )
 
 
 async def rotate_key(
@@ -56,9 +74,9 @@ async def rotate_key(
     await _order(sessions, fresh, "unauthorize", line=old, file=file)
 
 
-async def _order(sessions: Sessions, target: Target, do: str, **order: Any) -> None:
+async def _order(sessions: Sessions, target: Target, do: str, **order: Any) -> dict[str, Any]:
     async with (
         sessions.session(target) as session,
         FarEnd.opened(session, root=False) as far,
     ):
-        await far.ask(do, **order)
+        return await far.ask(do, **order)
