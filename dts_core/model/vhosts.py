@@ -39,6 +39,8 @@ class VirtualHost(Document, frozen=True, kw_only=True):
     """service | agent"""
     description: str = ""
     disabled: bool = False
+    set_up_by: str = ""
+    """Id of the job that put a program there last; with another one the gateway launches the worker anew."""
     created_at: datetime
     updated_at: datetime
     revision: int = 1
