@@ -1,8 +1,12 @@
 """Virtual hosts: machines reached by SSH, and what it takes to log in there."""
 
 from datetime import datetime
+from typing import Final
 
 from dts_core.model.base import Document
+
+MARK: Final = 6
+"""Characters of a job's id that tell one set-up from the next."""
 
 
 class VirtualHost(Document, frozen=True, kw_only=True):
@@ -44,3 +48,9 @@ class VirtualHost(Document, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     revision: int = 1
+
+    @property
+    def worker_prefix(self) -> str:
+        """What the names of workers begin with that the gateway launches from what is there now."""
+        mark = self.set_up_by[-MARK:].lower()
+        return f"{self.id}-{mark}-" if mark else f"{self.id}-"

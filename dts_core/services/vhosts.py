@@ -195,14 +195,16 @@ class Vhosts(Resource[VirtualHost]):
             password=await self._found(vhost, "password"),
         )
 
-    async def was_set_up(self, caller: Caller, doc_id: str, job: str) -> None:
+    async def was_set_up(self, caller: Caller, doc_id: str, job: str) -> VirtualHost:
         """Note which job has put a program there, whoever changes the virtual host meanwhile.
 
         Raises:
             NotFound: It is gone.
             Conflict: It is changed again and again.
         """
-        for left in reversed(range(NOTE_TRIES)):
+        left = NOTE_TRIES
+        while True:
+            left -= 1
             before = await self.load(caller, doc_id)
             after = msgspec.structs.replace(before, set_up_by=job)
             try:
@@ -211,7 +213,7 @@ class Vhosts(Resource[VirtualHost]):
                 if not left:
                     raise
             else:
-                return
+                return after
 
     async def _with(self, before: VirtualHost, stored: Mapping[str, Any]) -> VirtualHost:
         """The document with these fields, everything in it fitting together."""

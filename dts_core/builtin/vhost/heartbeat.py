@@ -25,8 +25,8 @@ FRESH: Final = timedelta(seconds=10)
 class Heard:
     """Whether the worker lives that a set-up was for.
 
-    Of mode service it is the one that was started; of mode agent the gateway launches another one, once it hears of a
-    change; of what runs as it did, any heartbeat counts that is not old.
+    Of mode service it is the one that was started; of mode agent the one that the gateway launches once it hears of the
+    set-up, which its name tells; of what runs as it did, any heartbeat counts that is not old.
     """
 
     def __init__(self, calling: Calling, vhost: VirtualHost) -> None:
@@ -34,25 +34,15 @@ class Heard:
         self._vhost = vhost
         self._is_agent = vhost.mode == "agent"
         self._since = calling.services.clock.now()
-        self._former = ""
-
-    async def begin(self) -> None:
-        """Before anything is changed."""
-        if self._is_agent:
-            self._former = await self._worker()
 
     async def apply(self, *, is_changed: bool) -> None:
         """Everything is in place: the worker that is waited for is the one that comes of it."""
-        services = self._calling.services
-        is_new = is_changed or (self._is_agent and not self._vhost.set_up_by)
-        if not is_new:
+        if not is_changed:
             self._since -= FRESH
-            is_new = self._is_agent and not await self.is_so()  # so that the gateway tries at once
-        if not is_new:
-            self._former = ""
-        elif self._is_agent:
-            caller = caller_of(self._calling)
-            await services.vhosts.was_set_up(caller, self._vhost.id, self._calling.job)
+        if not self._is_agent or (not is_changed and await self.is_so()):
+            return
+        services, caller = self._calling.services, caller_of(self._calling)
+        self._vhost = await services.vhosts.was_set_up(caller, self._vhost.id, self._calling.job)
 
     async def is_so(self) -> bool:
         """Whether it was heard."""
@@ -60,7 +50,7 @@ class Heard:
         host = known.get(self._vhost.id)
         if host is None or host.last_beat <= self._since:
             return False
-        return not self._former or host.beat.worker != self._former
+        return not self._is_agent or host.beat.worker.startswith(self._vhost.worker_prefix)
 
     async def why_not(self) -> tuple[str, str]:
         """What is known of a worker that does not come, and what to do."""
@@ -70,10 +60,6 @@ class Heard:
         if not words:
             return " No gateway is there that would launch it.", "Start `dts daemon gateway`."
         return f" Of its agent the gateway says: {words}.", "`dts status` shows how it goes on."
-
-    async def _worker(self) -> str:
-        known = {each.name: each for each in await self._calling.services.store.hosts()}
-        return known[self._vhost.id].beat.worker if self._vhost.id in known else ""
 
 
 async def first_heartbeat(

@@ -114,7 +114,6 @@ async def _one(
         plan = await setup.plan(target, wish, sudo=sudo)
         return _shown(plan, [])
     heard = Heard(calling, vhost)
-    await heard.begin()
     told = 0
 
     def on_step(step: "PlanStep", is_done: bool) -> None:
