@@ -26,12 +26,13 @@ def ssh_hosts(count: int) -> Iterator[list[tuple[SshServer, str]]]:
         yield found
 
 
-def add_all(client: SyncAdminClient, found: list[tuple[SshServer, str]]) -> list[str]:
-    """A virtual host for each: web-1, web-2, ..., with the label role=web."""
+def add_all(client: SyncAdminClient, found: list[tuple[SshServer, str]], **more: Any) -> list[str]:
+    """A virtual host for each: web-1, web-2, ..., with the label role=web and further fields."""
     names = []
     for number, (server, address) in enumerate(found, 1):
         names.append(f"web-{number}")
         fields: dict[str, Any] = server.vhost() | {"address": address, "labels": {"role": "web"}}
+        fields |= more
         client.vhosts.add(names[-1], **fields)
     return names
 
