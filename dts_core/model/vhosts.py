@@ -45,6 +45,8 @@ class VirtualHost(Document, frozen=True, kw_only=True):
     disabled: bool = False
     set_up_by: str = ""
     """Id of the job that put a program there last; with another one the gateway launches the worker anew."""
+    stray_keys: list[str] = []
+    """`TYPE BASE64` of login keys that a rotation may have left let in there, beside the one that is stored."""
     created_at: datetime
     updated_at: datetime
     revision: int = 1

@@ -195,8 +195,8 @@ class Vhosts(Resource[VirtualHost]):
             password=await self._found(vhost, "password"),
         )
 
-    async def was_set_up(self, caller: Caller, doc_id: str, job: str) -> VirtualHost:
-        """Note which job has put a program there, whoever changes the virtual host meanwhile.
+    async def note(self, caller: Caller, doc_id: str, op_type: str, **fields: Any) -> VirtualHost:
+        """Set what jobs keep of a virtual host beside its own fields, whoever changes those meanwhile; as it is then.
 
         Raises:
             NotFound: It is gone.
@@ -206,14 +206,14 @@ class Vhosts(Resource[VirtualHost]):
         while True:
             left -= 1
             before = await self.load(caller, doc_id)
-            after = msgspec.structs.replace(before, set_up_by=job)
+            after = msgspec.structs.replace(before, **fields)
             try:
-                await self._writer.write(caller, VHOSTS, before, after, op_type="set up")
+                written = await self._writer.write(caller, VHOSTS, before, after, op_type=op_type)
             except Conflict:
                 if not left:
                     raise
             else:
-                return after
+                return msgspec.structs.replace(after, revision=written.revision)
 
     async def _with(self, before: VirtualHost, stored: Mapping[str, Any]) -> VirtualHost:
         """The document with these fields, everything in it fitting together."""

@@ -14,6 +14,7 @@ from tests.support.fanout import Fleet, fleet
 from tests.support.ports import free_port
 from tests.support.setups import shelf_folder, tree
 from tests.support.sshd import SshServer, ssh_server
+from tests.support.sshkeys import private_key, public_line
 
 pytestmark = [pytest.mark.external("sshd"), pytest.mark.slow]
 HOME = ".local/share/dts-host"
@@ -113,18 +114,21 @@ async def test_a_new_key_takes_the_place_of_the_old(
     await add(hosts, machines)
     keys = tmp_path / "web-1.keys"
     old = keys.read_text().strip()
-    keys.write_text(f"no-pty {old} by hand\n# theirs\n")
+    stray = public_line(private_key())  # of a rotation that was cut
+    await hosts.services.vhosts.note(LOCAL, "web-1", "rotate", stray_keys=[old, stray])
+    keys.write_text(f"no-pty {old} by hand\n# theirs\n{stray}\n")
     before = await hosts.services.vhosts.load(LOCAL, "web-1")
     job = await hosts.admin.vhosts.rotate("web-1", dry_run=True, authorized_keys=str(keys))
     looked = (await result(hosts, job.id))["hosts"]["web-1"]
     assert (looked["rotated"], looked["public_key"]) == (False, before.public_key)
-    assert keys.read_text() == f"no-pty {old} by hand\n# theirs\n"
+    assert keys.read_text() == f"no-pty {old} by hand\n# theirs\n{stray}\n"
     job = await hosts.admin.vhosts.rotate("web-1", authorized_keys=str(keys))
     told = (await result(hosts, job.id))["hosts"]["web-1"]
     after = await hosts.services.vhosts.load(LOCAL, "web-1")
     assert told["rotated"]
     assert after.public_key == told["public_key"] != before.public_key
-    assert [each.doc_id for each in await hosts.recorded("rotate")] == ["web-1", "web-1"]
+    assert after.stray_keys == []
+    assert {each.doc_id for each in await hosts.recorded("rotate")} == {"web-1"}
     assert keys.read_text().splitlines() == ["# theirs", f"no-pty {after.public_key} by hand"]
     planned = await result(hosts, (await hosts.admin.vhosts.init("web-1", dry_run=True)).id)
     assert planned["ok"] == ["web-1"]

@@ -41,8 +41,10 @@ class Heard:
             self._since -= FRESH
         if not self._is_agent or (not is_changed and await self.is_so()):
             return
-        services, caller = self._calling.services, caller_of(self._calling)
-        self._vhost = await services.vhosts.was_set_up(caller, self._vhost.id, self._calling.job)
+        vhosts, caller = self._calling.services.vhosts, caller_of(self._calling)
+        self._vhost = await vhosts.note(
+            caller, self._vhost.id, "set up", set_up_by=self._calling.job
+        )
 
     async def is_so(self) -> bool:
         """Whether it was heard."""

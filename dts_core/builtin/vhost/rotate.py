@@ -39,7 +39,7 @@ async def main(
     await calling.remotes.open()
     from dts_core.ssh.fanout import FanOutPlan
     from dts_core.ssh.keys import new_key
-    from dts_core.ssh.setup.rotating import check_let_in, rotate_key
+    from dts_core.ssh.setup.rotating import check_let_in, rotate_key, shut_out
 
     board, services, caller = Board(calling, len(vhosts)), calling.services, caller_of(calling)
 
@@ -52,10 +52,15 @@ async def main(
         if dry_run:
             board.say(target.id, f"its key stands in {authorized_keys}", 1.0)
             return {"rotated": False, "public_key": vhost.public_key}
+        for stray in vhost.stray_keys:  # of a rotation that was cut
+            if stray != vhost.public_key:
+                await shut_out(sessions, target, stray, file=authorized_keys)
         pem, public = await asyncio.to_thread(new_key)
+        both = [vhost.public_key, public]
+        noted = await services.vhosts.note(caller, target.id, "rotate", stray_keys=both)
 
         async def keep() -> None:
-            body = {"ssh_pem_cert": pem.reveal(), "revision": vhost.revision}
+            body = {"ssh_pem_cert": pem.reveal(), "revision": noted.revision}
             if vhost.sealed_passphrase:
                 body["key_passphrase"] = None
             await services.vhosts.update(caller, target.id, body)
@@ -66,6 +71,7 @@ async def main(
             sessions, target, old=vhost.public_key, new=public, private_key=pem,
             keep=keep, file=authorized_keys,
         )  # fmt: skip
+        await services.vhosts.note(caller, target.id, "rotate", stray_keys=[])
         board.say(target.id, "the old key is shut out", 1.0)
         return {"rotated": True, "public_key": public}
 

@@ -11,7 +11,7 @@ from dts_core.ssh.setup.farend import FarEnd
 from dts_core.ssh.target import Credentials, Target
 from dts_core.vault import Secret
 
-__all__ = ["AUTHORIZED_KEYS", "check_let_in", "rotate_key"]
+__all__ = ["AUTHORIZED_KEYS", "check_let_in", "rotate_key", "shut_out"]
 
 AUTHORIZED_KEYS: Final = "~/.ssh/authorized_keys"
 TRY_SECONDS: Final = 20.0
@@ -33,6 +33,17 @@ async def check_let_in(
             host=target.id,
             advice="Name the file that lets it in: --authorized-keys.",
         )
+
+
+async def shut_out(
+    sessions: Sessions, target: Target, key: str, *, file: str = AUTHORIZED_KEYS
+) -> None:
+    """Let a key in no more; nothing when it is not let in.
+
+    Raises:
+        RemoteError: It could not be done.
+    """
+    await _order(sessions, target, "unauthorize", line=key, file=file)
 
 
 async def rotate_key(
@@ -68,10 +79,10 @@ async def rotate_key(
         async with sessions.session(fresh) as session:
             await session.run(["true"], timeout=TRY_SECONDS)
     except RemoteError:
-        await _order(sessions, target, "unauthorize", line=new, file=file)
+        await shut_out(sessions, target, new, file=file)
         raise
     await keep()
-    await _order(sessions, fresh, "unauthorize", line=old, file=file)
+    await shut_out(sessions, fresh, old, file=file)
 
 
 async def _order(sessions: Sessions, target: Target, do: str, **order: Any) -> dict[str, Any]:
