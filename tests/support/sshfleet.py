@@ -1,6 +1,7 @@
 """Many hosts reached by SSH, each an address of loopback, for control sides that run as processes."""
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,13 +16,15 @@ MANY_SECONDS: Final = 300.0
 
 @contextlib.contextmanager
 def ssh_hosts(count: int) -> Iterator[list[tuple[SshServer, str]]]:
-    """So many hosts, each on an address of its own."""
+    """So many hosts, each on an address of its own; their home is empty, so that no login files are run there."""
     with contextlib.ExitStack() as stack:
+        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="dts-home-"))
         found: list[tuple[SshServer, str]] = []
         for begin in range(1, count + 1, LISTENING):
             numbers = range(begin, min(begin + LISTENING, count + 1))
             addresses = [f"127.0.9.{number}" for number in numbers]
-            server = stack.enter_context(ssh_server(addresses=addresses))
+            options = [f"SetEnv HOME={home}"]
+            server = stack.enter_context(ssh_server(addresses=addresses, options=options))
             found += [(server, address) for address in addresses]
         yield found
 
