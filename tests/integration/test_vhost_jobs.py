@@ -10,6 +10,7 @@ import pytest
 from dts_core.model import HostOutput, HostRun
 from dts_core.services.users import LOCAL
 from dts_core.settings import ServerFile, SetupSettings
+from dts_core.testing import wait_until
 from tests.support.fanout import Fleet, fleet
 from tests.support.ports import free_port
 from tests.support.setups import shelf_folder, tree
@@ -193,3 +194,27 @@ async def test_a_set_up_that_was_cut_goes_on(
     assert told["hosts"]["web-1"]["changed"] == ["program"]
     assert told["hosts"]["web-2"]["changed"] == ["folders", "program", "config"]
     assert not tree(tmp_path / "web-1")
+
+
+async def test_a_server_that_stops_hands_its_hosts_on(
+    machines: dict[str, SshServer], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Stopped in the midst of a host, it stores no end for it; the next start goes on there, to a good one."""
+    settings = ServerFile(setup=SetupSettings(cache=str(shelf_folder(tmp_path_factory))))
+    gate, mark, slow = (tmp_path / name for name in ("gate", "mark", "python"))
+    wait = f"touch {mark}; while [ ! -e {gate} ]; do sleep 0.05; done"
+    slow.write_text(f'#!/bin/sh\n{wait}\nexec /usr/bin/python3 "$@"\n')
+    slow.chmod(0o755)
+    async with fleet(tmp_path / "data", settings) as hosts:
+        await hosts.add(machines["web-1"], "web-1", python=str(slow))
+        job = (
+            await hosts.admin.vhosts.rotate("web-1", authorized_keys=str(tmp_path / "web-1.keys"))
+        ).id
+        await wait_until(mark.exists, what="it is begun there")
+    mark.unlink()
+    async with fleet(tmp_path / "data", settings) as hosts:
+        await wait_until(mark.exists, what="it is begun there again")
+        assert await hosts.states(job) == {"web-1": "running"}
+        gate.touch()
+        assert (await result(hosts, job))["hosts"]["web-1"]["rotated"]
+        assert await hosts.states(job) == {"web-1": "ok"}
