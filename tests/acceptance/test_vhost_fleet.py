@@ -40,8 +40,13 @@ def bastion_fixture() -> Iterator[SshServer]:
 
 
 def init(up: Up, status: int, *words: str) -> dict[str, Any]:
-    """`dts vhost init`; its job."""
-    command = ["vhost", "init", *words, "--dry-run", "--json", "--data", str(up.data)]
+    """`dts vhost init`, which only looks; its job."""
+    return vhost(up, status, "init", *words, "--dry-run")
+
+
+def vhost(up: Up, status: int, *words: str) -> dict[str, Any]:
+    """`dts vhost ...`; its job."""
+    command = ["vhost", *words, "--json", "--data", str(up.data)]
     done = CliRunner().invoke(dts, command, standalone_mode=False)
     assert done.return_value == status, done.output + repr(done.exception)
     job: dict[str, Any] = json.loads(done.stdout)
@@ -75,17 +80,14 @@ def test_many_hosts_behind_one_bastion(up: Up, bastion: SshServer) -> None:
         client.vhosts.update("web-3", port=port)
         wanted = client.ssh.again(first["id"], "not_ok", dry_run=True).hosts
         assert set(wanted) == set(names) - set(told.get("ok", []))
-        again = CliRunner().invoke(
-            dts,
-            ["vhost", "init", "--again", first["id"], "--yes", "--json", "--data", str(up.data)],
-            standalone_mode=False,
-        )
-        assert again.return_value == 0, again.output + repr(again.exception)
-        second = json.loads(again.stdout)
+        second = vhost(up, 0, "init", "--again", first["id"], "--yes")
         assert second["kwargs"]["dry_run"]
         assert second["result"]["ok"] == wanted
         whole = init(up, 0, "--label", "role=web")
         assert set(whole["result"]["ok"]) == set(names)
+        keys = str(found[0][0].folder / "authorized_keys")
+        looked = vhost(up, 0, "rotate", "web-[1-2]", "--dry-run", "--authorized-keys", keys)
+        assert [each["rotated"] for each in looked["result"]["hosts"].values()] == [False, False]
         assert bastion.log().count("Connection from") - before == POOLS
         for server in {bastion, *(server for server, _ in found)}:
             assert "Failed" not in server.log()
