@@ -3,11 +3,12 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from dts_core.errors import InvalidInput
 
-__all__ = ["fold", "split_names", "unfold"]
+__all__ = ["fold", "pattern", "split_names", "unfold"]
 
 UNFOLDED_MAX: Final = 10_000
 """Most names that one folded name stands for."""
@@ -56,6 +57,17 @@ def _numbers(name: str, ranges: str) -> Iterator[str]:
 
 def _wrong(name: str, why: str) -> InvalidInput:
     return InvalidInput(f"host {name[:80]!r}: {why}.", fields={"hosts": why})
+
+
+@lru_cache(maxsize=64)
+def pattern(text: str) -> re.Pattern[str]:
+    """Matches names: `*` stands for any characters, `?` for one."""
+    first, *rest = (re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", text))
+    if not rest:
+        return re.compile(first, re.DOTALL)
+    # What stands between two stars is taken where it comes first, and never tried again elsewhere.
+    between = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    return re.compile(f"{first}{between}.*{rest[-1]}", re.DOTALL)
 
 
 def fold(names: Iterable[str]) -> str:

@@ -89,7 +89,7 @@ async def list_output_groups(call: Call[NoQuery, None]) -> OutputGroupList:
     status=201,
 )
 async def start_again(call: Call[WriteQuery, SshAgain]) -> SshStarted:
-    """The same again on exactly the hosts that ended in one way, or that gave one answer.
+    """The same again, a set-up too, on exactly the hosts that ended in one way, or that gave one answer.
 
     The header Idempotency-Key makes it safe to send the same request again.
     """

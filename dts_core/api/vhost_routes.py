@@ -10,6 +10,7 @@ from dts_core.api.resource_routes import Mount, mount
 from dts_core.services.vhosts import VHOSTS
 from dts_core.views import (
     JobView,
+    RotateKeyRequest,
     RotateRequest,
     RotateView,
     SetupRequest,
@@ -72,7 +73,33 @@ async def tear_vhost_down(call: Call[NoQuery, TeardownRequest]) -> JobView:
     return job_view(job)
 
 
-def _digest(what: str, vhost: str, body: SetupRequest | TeardownRequest) -> bytes:
+@routes.add(
+    "POST",
+    "/admin/vhosts/{id}/rotate",
+    Permission.ADMIN,
+    body=RotateKeyRequest,
+    answer=JobView,
+    status=201,
+)
+async def rotate_vhost_key(call: Call[NoQuery, RotateKeyRequest]) -> JobView:
+    """Give a virtual host, and others, a new login key by a job; the old one is shut out once the new one is kept.
+
+    The header Idempotency-Key makes it safe to send the same request again.
+    """
+    vhost = call.path("id")
+    job = await call.services.setups.rotate(
+        call.caller,
+        vhost,
+        call.body,
+        key=idempotency_key(call.request),
+        digest=_digest("rotate", vhost, call.body),
+    )
+    return job_view(job)
+
+
+def _digest(
+    what: str, vhost: str, body: SetupRequest | TeardownRequest | RotateKeyRequest
+) -> bytes:
     """Of the request that an idempotency key stands for."""
     return hashlib.sha256(f"{what}\0{vhost}\0".encode() + msgspec.json.encode(body)).digest()
 

@@ -8,7 +8,7 @@ from dts_core.builtin import Calling, NotAgain, current
 from dts_core.children.calls import Call
 from dts_core.errors import DtsError
 from dts_core.remote.job import FanOutJob
-from dts_core.remote.work import Work
+from dts_core.remote.work import CallWork, Work
 from dts_core.services.users import LOCAL
 from dts_core.ssh.fanout import FanOutPlan
 from dts_core.ssh.outcome import HostState
@@ -75,7 +75,7 @@ async def main(
     caller = msgspec.structs.replace(LOCAL, user=calling.submitter)
     job = FanOutJob(calling, hosts, caller)
     work = Work(argv=argv or [], call=call, seconds=host_seconds, output_max=kept)
-    counts = await job.run(work, plan)
+    counts = await job.run(CallWork(calling.remotes, work), plan)
     bad = {state: count for state, count in counts.items() if state != HostState.OK}
     if bad:
         shares = ", ".join(f"{count} {state}" for state, count in bad.items())

@@ -39,22 +39,22 @@ def read_secret_file(path: Path) -> str:
     return read_small_file(path, is_secret=True)
 
 
-def read_small_file(path: Path, *, is_secret: bool = False) -> str:
+def read_small_file(path: Path, *, is_secret: bool = False, most: int = SECRET_MAX) -> str:
     """The text of a small file, whatever is in it.
 
     Raises:
-        ConfigError: It cannot be read, is larger than SECRET_MAX bytes, or no UTF-8; tells nothing of its content.
+        ConfigError: It cannot be read, is larger than `most` bytes, or no UTF-8; tells nothing of its content.
     """
     shown = clean(str(path))
     try:
         with path.open("rb") as stream:
             if is_secret:
                 _check_mode(os.fstat(stream.fileno()), shown)
-            data = stream.read(SECRET_MAX + 1)
+            data = stream.read(most + 1)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}.", file=shown) from error
-    if len(data) > SECRET_MAX:
-        raise ConfigError(f"has more than {SECRET_MAX} bytes.", file=shown)
+    if len(data) > most:
+        raise ConfigError(f"has more than {most} bytes.", file=shown)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -103,6 +103,7 @@ class VhostCalls:
     forget_key = call(calls.forget_vhost_key)
     init = call(calls.init_vhost)
     remove = call(calls.remove_vhost)
+    rotate = call(calls.rotate_vhost)
 
 
 class Functions(FunctionReads, AsyncGroup):

@@ -156,7 +156,9 @@ class Agent:
     async def _once(self) -> str:
         """One worker from its launch to its end; why it ended."""
         own = Pass(
-            self.vhost.id, f"{self.vhost.id}-{secrets.token_hex(4)}", tuple(self._settings.queues)
+            self.vhost.id,
+            f"{self.vhost.worker_prefix}{secrets.token_hex(4)}",
+            tuple(self._settings.queues),
         )
         try:
             async with self._launch(self.vhost, own) as far:

@@ -15,7 +15,7 @@ from dts_core.settings import GatewaySettings
 
 __all__ = ["Gateway", "way_of"]
 
-_UNSEEN = ("labels", "description", "created_at", "updated_at", "revision")
+_UNSEEN = ("labels", "description", "stray_keys", "created_at", "updated_at", "revision")
 """Fields of a virtual host that change nothing about its worker."""
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,12 @@
 """Virtual hosts: machines reached by SSH, and what it takes to log in there."""
 
 from datetime import datetime
+from typing import Final
 
 from dts_core.model.base import Document
+
+MARK: Final = 6
+"""Characters of a job's id that tell one set-up from the next."""
 
 
 class VirtualHost(Document, frozen=True, kw_only=True):
@@ -39,6 +43,16 @@ class VirtualHost(Document, frozen=True, kw_only=True):
     """service | agent"""
     description: str = ""
     disabled: bool = False
+    set_up_by: str = ""
+    """Id of the job that put a program there last; with another one the gateway launches the worker anew."""
+    stray_keys: list[str] = []
+    """`TYPE BASE64` of login keys that a rotation may have left let in there, beside the one that is stored."""
     created_at: datetime
     updated_at: datetime
     revision: int = 1
+
+    @property
+    def worker_prefix(self) -> str:
+        """What the names of workers begin with that the gateway launches from what is there now."""
+        mark = self.set_up_by[-MARK:].lower()
+        return f"{self.id}-{mark}-" if mark else f"{self.id}-"

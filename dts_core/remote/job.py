@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from dts_core.model import HostRun
 from dts_core.remote.ledger import Ledger
-from dts_core.remote.work import HostWork, Work, lost
+from dts_core.remote.work import HostWork, Run, lost
 from dts_core.services.access import Caller
 from dts_core.ssh.fanout import FanOut, FanOutPlan
 from dts_core.ssh.outcome import HostState, Outcome
@@ -47,20 +47,33 @@ class FanOutJob:
         calling: The job.
         hosts: Ids of all its hosts, each once.
         caller: On whose behalf hosts are reached.
+        resumes: Whether what is run may be begun again, and then goes on: a host without an end is.
+        on_end: Hears of each end; by default they are the job's progress.
     """
 
-    def __init__(self, calling: "Calling", hosts: Sequence[str], caller: Caller) -> None:
+    def __init__(
+        self,
+        calling: "Calling",
+        hosts: Sequence[str],
+        caller: Caller,
+        *,
+        resumes: bool = False,
+        on_end: Callable[[Outcome], None] | None = None,
+    ) -> None:
         self._calling = calling
         self._store: RunStore = calling.services.store
         self._hosts = hosts
         self._caller = caller
+        self._resumes = resumes
+        self._on_end = on_end or self._tell
+        self._begun: set[str] = set()
         self._counts: Counter[str] = Counter()
 
-    async def run(self, work: Work, plan: FanOutPlan) -> dict[str, int]:
+    async def run(self, run: Run, plan: FanOutPlan) -> dict[str, int]:
         """Run it on every host that was not begun before; how many hosts stand in each state at the end.
 
-        A host that was begun by an earlier claim and has no end is not begun again: it failed, as lost. Cancelled, what
-        runs is ended there, and each host's end is stored, before this raises.
+        A host that was begun by an earlier claim and has no end is not begun again, unless what is run resumes: it
+        failed, as lost. Cancelled, what runs is ended there, and each host's end is stored, before this raises.
         """
         calling = self._calling
         async with Ledger(self._store, calling.job, calling.epoch) as ledger:
@@ -69,9 +82,10 @@ class FanOutJob:
                 calling.remotes,
                 ledger,
                 self._caller,
-                work,
+                run,
                 why=f"job {calling.job}",
                 on_changed=calling.services.host_trust.changed,
+                begun=self._begun,
             )
             left = plan.failures_max
             if left is not None:
@@ -86,12 +100,15 @@ class FanOutJob:
         """Settle what an earlier claim has left; the hosts that are still to be begun."""
         known = {run.host: run for run in await all_runs(self._store, self._calling.job)}
         hanging = [run.host for run in known.values() if not run.has_ended]
+        if self._resumes:
+            self._begun.update(hanging)
+            hanging = []
         await asyncio.gather(*(ledger.end(lost(host, _CRASHED)) for host in hanging))
         self._counts.update(run.state for run in known.values() if run.has_ended)
         self._counts[HostState.FAILED.value] += len(hanging)
         if known:
             self._calling.log(f"taken up again: {len(known)} hosts were begun before")
-        return [host for host in self._hosts if host not in known]
+        return [host for host in self._hosts if host not in known or host in self._begun]
 
     async def _followed(self, fan: FanOut, work: HostWork) -> None:
         """Iterate to the end; a cancellation of the job ends what runs, and is raised when each end is stored."""
@@ -109,17 +126,20 @@ class FanOutJob:
         async for outcome in fan:
             if outcome.state is HostState.NEVER_STARTED:
                 continue  # no record: whoever reads the job sees that it has none
+            if self._resumes and self._is_handed_on(outcome):
+                continue  # its mark stands, and the next claim goes on there
             await work.keep(self._told(outcome))
             self._counts[outcome.state.value] += 1
-            self._tell()
+            self._on_end(outcome)
 
     def _told(self, outcome: Outcome) -> Outcome:
         """A host that was ended because this process stops was not cancelled by anybody."""
-        if outcome.state is HostState.CANCELLED and not self._calling.is_cancelled:
-            return lost(outcome.host, _HANDED_ON)
-        return outcome
+        return lost(outcome.host, _HANDED_ON) if self._is_handed_on(outcome) else outcome
 
-    def _tell(self) -> None:
+    def _is_handed_on(self, outcome: Outcome) -> bool:
+        return outcome.state is HostState.CANCELLED and not self._calling.is_cancelled
+
+    def _tell(self, _: Outcome) -> None:
         done = sum(self._counts.values())
         shares = ", ".join(f"{count} {state}" for state, count in self._counts.items() if count)
         text = f"{done} of {len(self._hosts)} hosts: {shares}"

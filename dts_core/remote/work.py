@@ -1,8 +1,8 @@
 """What a fan-out does with one host: reach it, mark it as begun, run, keep the end."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -16,10 +16,12 @@ from dts_core.services.access import Caller
 from dts_core.ssh.outcome import HostState, Outcome, failure
 from dts_core.ssh.target import Target
 
-__all__ = ["LOST", "HostWork", "Work", "lost"]
+__all__ = ["LOST", "CallWork", "HostWork", "Run", "Work", "lost"]
 
 LOST: Final = "lost"
 """Type of the error of a host whose end is not known."""
+Run: TypeAlias = Callable[[Target], Awaitable[Outcome]]
+"""What is done with a host that a session stands with."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,9 +42,10 @@ class HostWork:
         remotes: Sessions.
         ledger: Where begins and ends are kept.
         caller: On whose behalf.
-        work: What.
+        run: What.
         why: Why secrets are opened, as the records say it.
         on_changed: Hears of a host that shows another key than the pinned one.
+        begun: Hosts that this job has marked as begun, and goes on with.
     """
 
     def __init__(
@@ -50,17 +53,19 @@ class HostWork:
         remotes: Remotes,
         ledger: Ledger,
         caller: Caller,
-        work: Work,
+        run: Run,
         *,
         why: str,
         on_changed: Callable[[HostKeyChanged], Awaitable[None]],
+        begun: Collection[str] = (),
     ) -> None:
         self._remotes = remotes
         self._ledger = ledger
         self._caller = caller
-        self._work = work
+        self._run = run
         self._why = why
         self._on_changed = on_changed
+        self._begun = begun
         self.kept: set[str] = set()
         """Hosts whose end is stored."""
 
@@ -86,16 +91,30 @@ class HostWork:
         try:
             # Logged in first: what cannot be reached was never begun. The run shares the connection.
             async with self._remotes.sessions.session(target):
-                if not await self._ledger.begin(host):
+                if host not in self._begun and not await self._ledger.begin(host):
                     return lost(host, "another run of this job has begun it")
                 return await self._run(target)
         except HostKeyChanged as error:
             await self._on_changed(error)
             return failure(host, error)
-        except RemoteError as error:
+        except DtsError as error:
             return failure(host, error)
 
-    async def _run(self, target: Target) -> Outcome:
+
+class CallWork:
+    """A `Run`: a command, or a function.
+
+    Args:
+        remotes: Sessions.
+        work: What.
+    """
+
+    def __init__(self, remotes: Remotes, work: Work) -> None:
+        self._remotes = remotes
+        self._work = work
+
+    async def __call__(self, target: Target) -> Outcome:
+        """Run it there, without a guard where there is no Python."""
         work = self._work
         if work.call is not None:
             call = msgspec.structs.replace(work.call, id=new_id())
@@ -108,7 +127,6 @@ class HostWork:
         return outcome
 
     async def _run_bare(self, target: Target) -> Outcome:
-        """Without a guard, where there is no Python."""
         work, started_at = self._work, datetime.now(UTC)
         async with self._remotes.sessions.session(target) as session:
             try:

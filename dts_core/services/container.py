@@ -230,6 +230,9 @@ def build_services(
     runs = HostRuns(store, jobs)
     vhosts = Vhosts(store, clock, writer, vault, secret_files or SecretFiles(None), ssh_keys)
     signing = Signing(store, writer, signer)
+    setups = Setups(
+        vhosts, jobs, writer, signing, setup or SetupSettings(), link or BrokerSettings()
+    )
     return Services(
         jobs=jobs,
         functions=functions,
@@ -239,11 +242,9 @@ def build_services(
         users=Users(store, clock, writer, passwords),
         vhosts=vhosts,
         host_trust=HostTrust(store, clock, vhosts, jobs, writer, bus, mail),
-        remote_calls=RemoteCalls(store, functions, ports.targets, jobs, writer, runs),
+        remote_calls=RemoteCalls(store, functions, ports.targets, jobs, writer, runs, setups),
         host_runs=runs,
-        setups=Setups(
-            vhosts, jobs, writer, signing, setup or SetupSettings(), link or BrokerSettings()
-        ),
+        setups=setups,
         vault=VaultKeys(store, writer, vault, [(VHOSTS, sorted(VHOSTS.secret))]),
         sessions=sessions,
         tokens=Tokens(

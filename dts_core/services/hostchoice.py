@@ -1,12 +1,10 @@
 """Which virtual hosts are meant: by name, folded name, pattern, label."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
 from dts_core.errors import InvalidInput
-from dts_core.hostsets import unfold
+from dts_core.hostsets import pattern, unfold
 from dts_core.model import VirtualHost
 from dts_core.services.vhosts import VHOSTS
 from dts_core.stores.base import Store
@@ -60,14 +58,8 @@ def _matching(name: str, known: Mapping[str, VirtualHost]) -> Collection[str]:
         if name in known and known[name].disabled:
             raise _refused(f"virtual host {name} is disabled.", f"{name} is disabled")
         return [name] if name in known else []
-    pattern = _pattern(name)
-    return [each for each in known if pattern.fullmatch(each) and not known[each].disabled]
-
-
-@lru_cache(maxsize=64)
-def _pattern(name: str) -> re.Pattern[str]:
-    folded = re.sub(r"\*+", "*", name)  # each star is a place to try again from
-    return re.compile(re.escape(folded).replace(r"\*", ".*").replace(r"\?", "."))
+    fitting = pattern(name).fullmatch
+    return [each for each in known if fitting(each) and not known[each].disabled]
 
 
 def _has(vhost: VirtualHost, labels: Mapping[str, str]) -> bool:

@@ -25,9 +25,13 @@ from dts_core.views.ssh import (
     RunState,
 )
 
-__all__ = ["SSHRPC", "HostRuns", "hosts_of"]
+__all__ = ["INIT", "REMOVE", "ROTATE", "SETUPS", "SSHRPC", "HostRuns", "hosts_of"]
 
 SSHRPC: Final = "dts/sshrpc"
+INIT: Final = "dts/vhost.init"
+REMOVE: Final = "dts/vhost.remove"
+ROTATE: Final = "dts/vhost.rotate"
+SETUPS: Final = (INIT, REMOVE, ROTATE)
 GROUPS_MAX: Final = 200
 """Most groups of one answer."""
 TEXT_MAX: Final = 1 << 20
@@ -42,6 +46,8 @@ class _Asked(msgspec.Struct, frozen=True):
     """The part of the job's arguments that is needed here."""
 
     hosts: list[str] = []
+    vhosts: list[str] = []
+    """Of a set-up."""
 
 
 class HostRuns:
@@ -58,7 +64,7 @@ class HostRuns:
             NotFound: There is none that the caller sees.
         """
         job = await self._jobs.get(caller, job_id)
-        if job.function != SSHRPC:
+        if job.function not in (SSHRPC, *SETUPS):
             raise NotFound(f"job {job.id} goes to no hosts by SSH: it is one of {job.function}.")
         return job
 
@@ -190,11 +196,12 @@ class HostRuns:
 
 
 def hosts_of(job: Job) -> list[str]:
-    """The hosts that a job of SSHRPC goes to; none where its arguments are of another shape."""
+    """The hosts that a fan-out goes to, each once; none where its arguments are of another shape."""
     try:
-        return msgspec.json.decode(job.kwargs, type=_Asked).hosts
+        asked = msgspec.json.decode(job.kwargs, type=_Asked)
     except msgspec.DecodeError:
         return []
+    return list(dict.fromkeys(asked.vhosts if job.function in SETUPS else asked.hosts))
 
 
 def _is_over(job: Job) -> bool:

@@ -12,8 +12,9 @@ from dts_core.services.access import DTS, Caller, check_submit
 from dts_core.services.admin import AdminWriter
 from dts_core.services.functions import Functions
 from dts_core.services.hostchoice import batch_sizes, choose_hosts
-from dts_core.services.hostruns import SSHRPC, HostRuns, hosts_of
+from dts_core.services.hostruns import SETUPS, SSHRPC, HostRuns, hosts_of
 from dts_core.services.jobs import Jobs
+from dts_core.services.setups import Setups
 from dts_core.services.targets import Targets
 from dts_core.stores.base import Store
 from dts_core.text import clean
@@ -40,6 +41,7 @@ class RemoteCalls:
         jobs: Jobs,
         writer: AdminWriter,
         runs: HostRuns,
+        setups: Setups,
     ) -> None:
         self._store = store
         self._functions = functions
@@ -47,6 +49,7 @@ class RemoteCalls:
         self._jobs = jobs
         self._writer = writer
         self._runs = runs
+        self._setups = setups
 
     async def start(
         self,
@@ -105,7 +108,7 @@ class RemoteCalls:
         key: str = "",
         digest: bytes = b"",
     ) -> SshStarted:
-        """Start the same again, with the same version, on exactly the hosts that ended in one way.
+        """Start the same again, with the same version, on exactly the hosts that ended in one way; a set-up too.
 
         Raises:
             NotFound: No such job, or no host of it ended so.
@@ -118,6 +121,11 @@ class RemoteCalls:
                 f"no host of job {job.id} is {request.which.replace('_', ' ')}.",
                 advice="`dts ssh --show JOB` shows how they ended.",
             )
+        if job.function in SETUPS:
+            if dry_run:
+                return SshStarted(hosts=hosts)
+            started = await self._setups.again(caller, job, hosts, key=key, digest=digest)
+            return SshStarted(hosts=hosts_of(started), job=job_view(started))
         arguments = msgspec.json.decode(job.kwargs, type=dict[str, Any])
         sizes = [str(size) for size in arguments.get("batches") or []]
         arguments |= {"hosts": hosts, "batches": batch_sizes(sizes, len(hosts))}

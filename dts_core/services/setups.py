@@ -1,5 +1,6 @@
-"""Setting virtual hosts up, and taking that away: by jobs of `dts/vhost.init` and `dts/vhost.remove`."""
+"""Setting virtual hosts up, taking that away, and new login keys for them: each by a job of `dts/vhost.*`."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -7,16 +8,17 @@ import msgspec
 from dts_core.model import Job
 from dts_core.services.access import Caller
 from dts_core.services.admin import AdminWriter
+from dts_core.services.hostruns import INIT, REMOVE, ROTATE
 from dts_core.services.jobs import Jobs
 from dts_core.services.signing import Signing
 from dts_core.services.vhosts import VHOSTS, Vhosts
 from dts_core.settings import BrokerSettings, SetupSettings
-from dts_core.views import SetupRequest, SubmitRequest, TeardownRequest
+from dts_core.views import RotateKeyRequest, SetupRequest, SubmitRequest, TeardownRequest
 
-__all__ = ["INIT", "REMOVE", "Setups"]
+__all__ = ["Setups"]
 
-INIT: Final = "dts/vhost.init"
-REMOVE: Final = "dts/vhost.remove"
+KINDS: Final = {INIT: "init", REMOVE: "teardown", ROTATE: "rotate"}
+"""What their starts are recorded as."""
 HOST_SECONDS: Final = 600.0
 """What one host may take beside its waiting; a job has that for each round of hosts at once."""
 
@@ -78,10 +80,10 @@ class Setups:
         """
         arguments: dict[str, Any] = msgspec.to_builtins(request)
         others = arguments.pop("others")
-        arguments |= {"vhosts": [vhost, *others], "public_keys": self.public_keys}
+        arguments |= {"vhosts": _each_once(vhost, others), "public_keys": self.public_keys}
         rounds = 1 + len(others) // request.at_once + (len(others) // (request.batch or 1_000_000))
         seconds = rounds * (HOST_SECONDS + request.wait_seconds)
-        return await self._start(caller, INIT, "init", arguments, seconds, key, digest)
+        return await self._start(caller, INIT, arguments, seconds, key, digest)
 
     async def remove(
         self,
@@ -106,22 +108,68 @@ class Setups:
         """
         arguments: dict[str, Any] = msgspec.to_builtins(request)
         others = arguments.pop("others")
-        arguments["vhosts"] = [vhost, *others]
+        arguments["vhosts"] = _each_once(vhost, others)
         seconds = (1 + len(others) // 20) * HOST_SECONDS
-        return await self._start(caller, REMOVE, "teardown", arguments, seconds, key, digest)
+        return await self._start(caller, REMOVE, arguments, seconds, key, digest)
+
+    async def rotate(
+        self,
+        caller: Caller,
+        vhost: str,
+        request: RotateKeyRequest,
+        *,
+        key: str = "",
+        digest: bytes = b"",
+    ) -> Job:
+        """Start the job that gives virtual hosts new login keys; a look alone is recorded too.
+
+        Args:
+            caller: Who asks.
+            vhost: Its id.
+            request: How, and which others.
+            key: The caller's idempotency key.
+            digest: Of the request that `key` stands for.
+
+        Raises:
+            NotFound: One of them is not there.
+        """
+        arguments: dict[str, Any] = msgspec.to_builtins(request)
+        others = arguments.pop("others")
+        arguments["vhosts"] = _each_once(vhost, others)
+        seconds = (1 + len(others) // request.at_once) * HOST_SECONDS
+        return await self._start(caller, ROTATE, arguments, seconds, key, digest)
+
+    async def again(
+        self, caller: Caller, job: Job, vhosts: Sequence[str], *, key: str = "", digest: bytes = b""
+    ) -> Job:
+        """Start the same as such a job, on some of its virtual hosts.
+
+        Raises:
+            NotFound: One of them is not there any more.
+        """
+        arguments = msgspec.json.decode(job.kwargs, type=dict[str, Any])
+        arguments["vhosts"] = list(vhosts)
+        seconds = job.timeout_seconds
+        return await self._start(caller, job.function, arguments, seconds, key, digest, of=job.id)
 
     async def _start(
-        self, caller: Caller, function: str, kind: str, arguments: dict[str, Any],
-        seconds: float, key: str, digest: bytes,
+        self, caller: Caller, function: str, arguments: dict[str, Any],
+        seconds: float, key: str, digest: bytes, *, of: str = "",
     ) -> Job:  # fmt: skip
         for each in arguments["vhosts"]:
             await self._vhosts.load(caller, each)
         shown = {name: [None, value] for name, value in arguments.items() if name != "vhosts"}
+        if of:
+            shown["again_of"] = [None, of]
         for each in arguments["vhosts"]:
-            await self._writer.record(caller, VHOSTS.name, each, kind, shown)
+            await self._writer.record(caller, VHOSTS.name, each, KINDS[function], shown)
         submission = SubmitRequest(
             function=function,
             kwargs=msgspec.Raw(msgspec.json.encode(arguments)),
             timeout_seconds=seconds,
         )
         return await self._jobs.submit(caller, submission, key=key, digest=digest)
+
+
+def _each_once(vhost: str, others: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([vhost, *others]))

@@ -54,6 +54,10 @@ class Status:
         self._mail = mail
         self._started_at = clock.now()
 
+    async def words_of(self, part: str) -> str:
+        """How a part is, in words; empty where there is none of that name."""
+        return next((each.words for each in await self._parts.all() if each.name == part), "")
+
     async def view(self, caller: Caller) -> StatusView:
         """Everything, as the caller sees it; without queues while the broker is away, which its part says."""
         query = JobQuery(state=(JobState.FAILED, JobState.DEAD), limit=FAILED_SHOWN)

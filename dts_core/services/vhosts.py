@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from dts_core.clock import Clock
-from dts_core.errors import KeyMissing
+from dts_core.errors import Conflict, KeyMissing
 from dts_core.model import VirtualHost
 from dts_core.names import HOST_PATTERN
 from dts_core.services.access import Caller
@@ -38,6 +38,9 @@ VHOSTS: Final = Collection[VirtualHost](
     sorts=("id", "address", "user", "auth", "mode", "disabled", "created_at", "updated_at"),
     texts=("address", "description"),
 )
+
+
+NOTE_TRIES: Final = 5
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +194,26 @@ class Vhosts(Resource[VirtualHost]):
             passphrase=await self._found(vhost, "key_passphrase"),
             password=await self._found(vhost, "password"),
         )
+
+    async def note(self, caller: Caller, doc_id: str, op_type: str, **fields: Any) -> VirtualHost:
+        """Set what jobs keep of a virtual host beside its own fields, whoever changes those meanwhile; as it is then.
+
+        Raises:
+            NotFound: It is gone.
+            Conflict: It is changed again and again.
+        """
+        left = NOTE_TRIES
+        while True:
+            left -= 1
+            before = await self.load(caller, doc_id)
+            after = msgspec.structs.replace(before, **fields)
+            try:
+                written = await self._writer.write(caller, VHOSTS, before, after, op_type=op_type)
+            except Conflict:
+                if not left:
+                    raise
+            else:
+                return msgspec.structs.replace(after, revision=written.revision)
 
     async def _with(self, before: VirtualHost, stored: Mapping[str, Any]) -> VirtualHost:
         """The document with these fields, everything in it fitting together."""

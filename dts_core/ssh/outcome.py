@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from dts_core.errors import CommandTimedOut, DtsError, RemoteError, SessionLost
+from dts_core.errors import CommandTimedOut, DtsError, RemoteError, SessionLost, SetupFailed
 from dts_core.model import JobError
 
 __all__ = ["HostState", "Outcome", "failure"]
@@ -51,7 +51,7 @@ def failure(host: str, error: DtsError, *, started_at: datetime | None = None) -
     state = HostState.UNREACHABLE
     if isinstance(error, CommandTimedOut):
         state = HostState.TIMED_OUT
-    elif isinstance(error, SessionLost) or not isinstance(error, RemoteError):
+    elif isinstance(error, SessionLost | SetupFailed) or not isinstance(error, RemoteError):
         state = HostState.FAILED
     return Outcome(
         host=host,

@@ -80,6 +80,7 @@ from dts_core.views.sessions import (
 from dts_core.views.signing import SigningReport, SigningView
 from dts_core.views.status import PartView, StatusView, StreamEvent
 from dts_core.views.vhosts import (
+    RotateKeyRequest,
     RotateRequest,
     RotateView,
     SetupRequest,
@@ -134,6 +135,7 @@ __all__ = [
     "QueueChange",
     "QueueList",
     "QueueView",
+    "RotateKeyRequest",
     "RotateRequest",
     "RotateView",
     "SampleList",

@@ -129,6 +129,19 @@ class TeardownRequest(View, frozen=True, forbid_unknown_fields=True):
     """Leave the worker's data folder."""
 
 
+class RotateKeyRequest(View, frozen=True, forbid_unknown_fields=True):
+    """POST /admin/vhosts/{id}/rotate: give it a new login key, and shut the old one out."""
+
+    dry_run: bool = False
+    """Only see that it could be done."""
+    others: Annotated[list[str], Meta(max_length=1_000)] = []
+    """Further virtual hosts, by the same job."""
+    authorized_keys: Annotated[str, Meta(min_length=1, max_length=400)] = "~/.ssh/authorized_keys"
+    """The file of the keys that the host lets in; `~` is the home of who logs in."""
+    at_once: Annotated[int, Meta(ge=1, le=200)] = 20
+    """Most hosts at the same time."""
+
+
 class VaultKeyView(View, frozen=True):
     """A key of the vault."""
 

@@ -25,6 +25,7 @@ DRIVERS: dict[str, tuple[str, ...]] = {
     "textual": ("dts_tui",),
     "tree_sitter": ("dts_tui",),
     "uvicorn": ("dts_core.api", "dts_core.cli", "dts_core.wiring"),
+    "yaml": ("dts_core.hostfiles",),
 }
 
 CONSOLE_MAY_USE = tuple(

@@ -86,6 +86,7 @@ ALLOWED: dict[tuple[str, str], Row] = {
     ("POST", "/ssh/{id}/again"): (404, {"json": {"which": "failed"}}),
     ("POST", "/admin/vhosts/{id}/init"): (201, {"json": {"dry_run": True}}),
     ("POST", "/admin/vhosts/{id}/remove"): (201, {"json": {}}),
+    ("POST", "/admin/vhosts/{id}/rotate"): (201, {"json": {}}),
     ("GET", "/admin/vault"): (200, {}),
     ("POST", "/admin/vault/rotate"): (200, {"json": {}}),
     ("GET", "/admin/operations"): (200, {}),

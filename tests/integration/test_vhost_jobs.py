@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from dts_core.model import HostOutput, HostRun
 from dts_core.services.users import LOCAL
 from dts_core.settings import ServerFile, SetupSettings
+from dts_core.testing import wait_until
 from tests.support.fanout import Fleet, fleet
 from tests.support.ports import free_port
 from tests.support.setups import shelf_folder, tree
 from tests.support.sshd import SshServer, ssh_server
+from tests.support.sshkeys import private_key, public_line
 
 pytestmark = [pytest.mark.external("sshd"), pytest.mark.slow]
 HOME = ".local/share/dts-host"
@@ -112,14 +115,106 @@ async def test_a_new_key_takes_the_place_of_the_old(
     await add(hosts, machines)
     keys = tmp_path / "web-1.keys"
     old = keys.read_text().strip()
-    keys.write_text(f"no-pty {old} by hand\n# theirs\n")
+    stray = public_line(private_key())  # of a rotation that was cut
+    await hosts.services.vhosts.note(LOCAL, "web-1", "rotate", stray_keys=[old, stray])
+    keys.write_text(f"no-pty {old} by hand\n# theirs\n{stray}\n")
     before = await hosts.services.vhosts.load(LOCAL, "web-1")
-    job = await hosts.admin.submit(
-        "dts/vhost.rotate", kwargs={"vhosts": ["web-1"], "authorized_keys": str(keys)}
-    )
-    told = await result(hosts, job.id)
+    job = await hosts.admin.vhosts.rotate("web-1", dry_run=True, authorized_keys=str(keys))
+    looked = (await result(hosts, job.id))["hosts"]["web-1"]
+    assert (looked["rotated"], looked["public_key"]) == (False, before.public_key)
+    assert keys.read_text() == f"no-pty {old} by hand\n# theirs\n{stray}\n"
+    job = await hosts.admin.vhosts.rotate("web-1", authorized_keys=str(keys))
+    told = (await result(hosts, job.id))["hosts"]["web-1"]
     after = await hosts.services.vhosts.load(LOCAL, "web-1")
-    assert after.public_key == told["hosts"]["web-1"]["public_key"] != before.public_key
+    assert told["rotated"]
+    assert after.public_key == told["public_key"] != before.public_key
+    assert after.stray_keys == []
+    assert {each.doc_id for each in await hosts.recorded("rotate")} == {"web-1"}
     assert keys.read_text().splitlines() == ["# theirs", f"no-pty {after.public_key} by hand"]
     planned = await result(hosts, (await hosts.admin.vhosts.init("web-1", dry_run=True)).id)
     assert planned["ok"] == ["web-1"]
+
+
+async def test_a_key_that_cannot_be_shut_out_stays(
+    hosts: Fleet, machines: dict[str, SshServer], tmp_path: Path
+) -> None:
+    """Where another file lets it in, nothing is changed, and it is said what to do."""
+    await add(hosts, machines)
+    before = await hosts.services.vhosts.load(LOCAL, "web-1")
+    job = await hosts.admin.vhosts.rotate("web-1", authorized_keys=str(tmp_path / "other"))
+    assert await hosts.ended(job.id) == "failed"
+    error = (await hosts.admin.job(job.id)).error
+    assert error is not None
+    assert "--authorized-keys" in error.message
+    assert not (tmp_path / "other").exists()
+    assert await hosts.services.vhosts.load(LOCAL, "web-1") == before
+
+
+async def test_the_same_again_on_those_that_failed(
+    hosts: Fleet, machines: dict[str, SshServer], tmp_path: Path
+) -> None:
+    """The end of each host is kept with the job, as of a call on many hosts; again goes to exactly those."""
+    await add(hosts, machines)
+    port = free_port()
+    await hosts.add(machines["web-1"], "gone", port=port, mode="agent")
+    first = await hosts.admin.vhosts.init("gone", others=["web-1", "gone"])
+    told = await result(hosts, first.id)
+    assert (told["unreachable"], told["ok"]) == (["gone"], ["web-1"])
+    assert await hosts.states(first.id) == {"gone": "unreachable", "web-1": "ok"}
+    page = await hosts.admin.ssh.changes(first.id, 0)
+    assert (page.total, page.counts) == (2, {"unreachable": 1, "ok": 1})
+    planned = await hosts.admin.ssh.again(first.id, "not_ok", dry_run=True)
+    assert (planned.hosts, planned.job) == (["gone"], None)
+    await hosts.admin.vhosts.update("gone", port=machines["web-2"].port,
+                                    known_host_key=machines["web-2"].vhost()["known_host_key"],
+                                    ssh_pem_cert=machines["web-2"].user_key)  # fmt: skip
+    again = await hosts.admin.ssh.again(first.id, "unreachable")
+    assert again.job is not None
+    assert again.job.function == "dts/vhost.init"
+    assert (await result(hosts, again.job.id))["ok"] == ["gone"]
+    assert (tmp_path / "web-2" / HOME / "config/worker.toml").is_file()
+    newest = (await hosts.recorded("init"))[0]
+    assert (newest.doc_id, newest.ops["again_of"]) == ("gone", [None, first.id])
+
+
+async def test_a_set_up_that_was_cut_goes_on(
+    hosts: Fleet, machines: dict[str, SshServer], tmp_path: Path
+) -> None:
+    """A host that an earlier claim has begun is taken up again; one that has ended is left alone."""
+    await add(hosts, machines)
+    await hosts.admin.pause_queue("dts")
+    job = (await hosts.admin.vhosts.init("web-1", others=["web-2"])).id
+    before = HostOutput(result=b'{"changed":["program"]}')
+    ok = HostRun(job=job, host="web-1", epoch=0, seq=1, state="ok", digest="d", output=before)
+    begun = HostRun(job=job, host="web-2", epoch=0, seq=2, state="running")
+    assert await hosts.services.store.save_runs([ok, begun]) == [True, True]
+    await hosts.admin.resume_queue("dts")
+    told = await result(hosts, job)
+    assert told["ok"] == ["web-1", "web-2"]
+    assert told["hosts"]["web-1"]["changed"] == ["program"]
+    assert told["hosts"]["web-2"]["changed"] == ["folders", "program", "config"]
+    assert not tree(tmp_path / "web-1")
+
+
+async def test_a_server_that_stops_hands_its_hosts_on(
+    machines: dict[str, SshServer], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Stopped in the midst of a host, it stores no end for it; the next start goes on there, to a good one."""
+    settings = ServerFile(setup=SetupSettings(cache=str(shelf_folder(tmp_path_factory))))
+    gate, mark, slow = (tmp_path / name for name in ("gate", "mark", "python"))
+    wait = f"touch {mark}; while [ ! -e {gate} ]; do sleep 0.05; done"
+    slow.write_text(f'#!/bin/sh\n{wait}\nexec /usr/bin/python3 "$@"\n')
+    slow.chmod(0o755)
+    async with fleet(tmp_path / "data", settings) as hosts:
+        await hosts.add(machines["web-1"], "web-1", python=str(slow))
+        job = (
+            await hosts.admin.vhosts.rotate("web-1", authorized_keys=str(tmp_path / "web-1.keys"))
+        ).id
+        await wait_until(mark.exists, what="it is begun there")
+    mark.unlink()
+    async with fleet(tmp_path / "data", settings) as hosts:
+        await wait_until(mark.exists, what="it is begun there again")
+        assert await hosts.states(job) == {"web-1": "running"}
+        gate.touch()
+        assert (await result(hosts, job))["hosts"]["web-1"]["rotated"]
+        assert await hosts.states(job) == {"web-1": "ok"}

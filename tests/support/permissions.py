@@ -275,6 +275,7 @@ GLOBAL: Final[Mapping[str, tuple[Route, ...]]] = {
         ("POST", "/ssh"), ("POST", "/ssh/{id}/again"), ("GET", "/ssh/{id}/hosts"),
         ("GET", "/ssh/{id}/hosts/{name}/output"), ("GET", "/ssh/{id}/groups"),
         ("POST", "/admin/vhosts/{id}/init"), ("POST", "/admin/vhosts/{id}/remove"),
+        ("POST", "/admin/vhosts/{id}/rotate"),
         ("GET", "/admin/vault"), ("POST", "/admin/vault/rotate"),
         ("GET", "/admin/operations"), ("GET", "/admin/operations/{id}"),
         ("GET", "/admin/operations/difference"), ("GET", "/admin/operations/checkpoint"),

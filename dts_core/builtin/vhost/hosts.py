@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from dts_core.builtin import Calling, NotAgain
-from dts_core.errors import DtsError
+from dts_core.model import HostRun, JobError
 from dts_core.services.access import Caller, Role
+from dts_core.stores.limits import OUTPUTS_MAX
 from dts_core.text import clean, one_line
 
 if TYPE_CHECKING:
     from dts_core.ssh.fanout import FanOutPlan
-    from dts_core.ssh.outcome import Outcome
     from dts_core.ssh.target import Target
 
 __all__ = ["Board", "SetupRefused", "caller_of", "on_hosts"]
@@ -61,9 +61,16 @@ class Board:
 
 
 async def on_hosts(
-    calling: Calling, vhosts: Sequence[str], work: Work, plan: "FanOutPlan", *, why: str
+    calling: Calling, vhosts: Sequence[str], work: Work, plan: "FanOutPlan", *, board: Board
 ) -> dict[str, Any]:
-    """Do it on each, and tell of each how it ended.
+    """Do it on each, and tell of each how it ended; taken up again by another process, it goes on with the rest.
+
+    Args:
+        calling: The job.
+        vhosts: Ids.
+        work: What is done on one; begun again there, it goes on.
+        plan: How.
+        board: Hears of hosts that do not end well.
 
     Returns:
         `hosts`: id -> `state` and what the work told, or `why` it did not end well; and for each state the ids.
@@ -71,40 +78,51 @@ async def on_hosts(
     Raises:
         SetupRefused: There is one host alone, and it did not end well.
     """
-    from dts_core.ssh.fanout import FanOut
+    from dts_core.remote.job import FanOutJob
     from dts_core.ssh.outcome import HostState, Outcome
 
-    caller, board = caller_of(calling), Board(calling, len(vhosts))
-    found: dict[str, dict[str, Any]] = {}
-    targets: list[Target] = []
-    for vhost in dict.fromkeys(vhosts):
-        try:
-            targets.append(await calling.remotes.target(caller, vhost, why=why))
-        except DtsError as error:
-            found[vhost] = _ended(HostState.UNREACHABLE.value, error.code, str(error))
-            board.say(vhost, str(error), 1.0, level=WARNING)
+    vhosts = list(dict.fromkeys(vhosts))
 
     async def one(target: "Target") -> Outcome:
-        told = await work(target)
-        return Outcome(host=target.id, state=HostState.OK, result=msgspec.json.encode(told))
+        started_at = calling.services.clock.now()
+        result = msgspec.json.encode(await work(target))
+        return Outcome(host=target.id, state=HostState.OK, result=result, started_at=started_at)
 
-    async for outcome in FanOut(targets, one, plan):
-        found[outcome.host] = _told(outcome)
+    def on_end(outcome: Outcome) -> None:
         if outcome.error is not None:
             board.say(outcome.host, outcome.error.message, 1.0, level=WARNING)
+
+    job = FanOutJob(calling, vhosts, caller_of(calling), resumes=True, on_end=on_end)
+    await job.run(one, plan)
+    found = await _ends(calling, vhosts)
     if len(vhosts) == 1 and found[vhosts[0]]["state"] != HostState.OK:
         raise SetupRefused(found[vhosts[0]]["why"])
     states: dict[str, list[str]] = {}
     for vhost in vhosts:
         states.setdefault(found[vhost]["state"], []).append(vhost)
-    return {"hosts": {vhost: found[vhost] for vhost in vhosts}, **states}
+    return {"hosts": found, **states}
 
 
-def _told(outcome: "Outcome") -> dict[str, Any]:
-    if outcome.error is not None:
-        return _ended(outcome.state.value, outcome.error.type, outcome.error.message)
-    told: dict[str, Any] = msgspec.json.decode(outcome.result)
-    return {"state": outcome.state.value, **told}
+async def _ends(calling: Calling, vhosts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """How each host ended, whichever claim of the job brought it there."""
+    kept: dict[str, HostRun] = {}
+    for at in range(0, len(vhosts), OUTPUTS_MAX):
+        some = vhosts[at : at + OUTPUTS_MAX]
+        runs = await calling.services.store.get_runs(calling.job, some, with_output=True)
+        kept |= {run.host: run for run in runs}
+    return {vhost: _told(kept.get(vhost)) for vhost in vhosts}
+
+
+def _told(run: HostRun | None) -> dict[str, Any]:
+    if run is None:
+        return _ended(
+            "never_started", "never_started", "its turn did not come: too many had failed"
+        )
+    if run.error is not None or run.output is None:
+        error = run.error or JobError(type=run.state, message="nothing is known of its end")
+        return _ended(run.state, error.type, error.message)
+    told: dict[str, Any] = msgspec.json.decode(run.output.result)
+    return {"state": run.state, **told}
 
 
 def _ended(state: str, code: str, why: str) -> dict[str, Any]:

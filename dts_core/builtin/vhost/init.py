@@ -1,16 +1,14 @@
 """A worker on a host that has sh and Python: looked at, planned, made, and seen to live."""
 
-import asyncio
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from dts_core.builtin import Calling, current
+from dts_core.builtin.vhost.heartbeat import Heard, first_heartbeat
 from dts_core.builtin.vhost.hosts import Board, caller_of, on_hosts
 from dts_core.builtin.vhost.logins import authorities, login_of
-from dts_core.errors import SetupFailed
 from dts_core.model import VirtualHost
 from dts_core.vault import Secret
 
@@ -22,9 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "setup_of", "sudo_of"]
 
-LOOK_SECONDS: Final = 0.2
-FRESH: Final = timedelta(seconds=10)
-"""A heartbeat is one of a worker that lives when it is no older."""
 WARNING: Final = 30
 
 
@@ -67,7 +62,7 @@ async def main(
         return await _one(calling, board, setup, target, wanted, dry_run=dry_run)
 
     plan = FanOutPlan(at_once=at_once, batches=(batch,) if batch else (), failures_max=failures_max)
-    return await on_hosts(calling, vhosts, one, plan, why="init")
+    return await on_hosts(calling, vhosts, one, plan, board=board)
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -118,7 +113,7 @@ async def _one(
     if dry_run:
         plan = await setup.plan(target, wish, sudo=sudo)
         return _shown(plan, [])
-    begun = calling.services.clock.now()
+    heard = Heard(calling, vhost)
     told = 0
 
     def on_step(step: "PlanStep", is_done: bool) -> None:
@@ -131,10 +126,10 @@ async def _one(
     plan = await setup.apply(target, wish, sudo=sudo, progress=on_step)
     for warning in plan.warnings:
         board.say(target.id, warning, 0.8, level=WARNING)
-    if wish.mode == "service":
-        await _heartbeat(calling, setup, target, wish, plan, sudo, begun, wanted.wait_seconds)
-    words = "is a worker" if wish.mode == "service" else "is ready for its agent"
-    board.say(target.id, words if plan.changes else f"{words}, as it was", 1.0)
+    await heard.apply(is_changed=bool(plan.changes))
+    board.say(target.id, "waiting for its heartbeat", 0.9)
+    await first_heartbeat(setup, target, wish, heard, sudo, wanted.wait_seconds)
+    board.say(target.id, "is a worker" if plan.changes else "is a worker, as it was", 1.0)
     return _shown(plan, plan.changes)
 
 
@@ -164,44 +159,6 @@ def _settings(queues: Any, *, is_signed: bool) -> dict[str, dict[str, Any]]:
     names = {name: value for name, value in msgspec.structs.asdict(queues).items() if value != name}
     found: dict[str, dict[str, Any]] = {"broker.mq": names} if names else {}
     return found if is_signed else {**found, "signing": {"required": False}}
-
-
-async def _heartbeat(
-    calling: Calling,
-    setup: "Setup",
-    target: "Target",
-    wish: "Wish",
-    plan: "Plan",
-    sudo: Secret | None,
-    begun: datetime,
-    seconds: float,
-) -> None:
-    """Wait for the first heartbeat from what was started; of what runs as it did, for one that is not old."""
-    since = begun if plan.changes else begun - FRESH
-    try:
-        async with asyncio.timeout(seconds):
-            await _until_heard(calling, wish.host, since)
-    except TimeoutError:
-        said = await setup.last_words(target, wish, sudo=sudo)
-        last = f" Its worker's last words: {said}" if said else ""
-        raise SetupFailed(
-            f"everything is in place, and no heartbeat came within {seconds:g} s.{last}",
-            host=target.id,
-            stage="heartbeat",
-            advice="See that the host reaches the broker.",
-        ) from None
-
-
-async def _until_heard(calling: Calling, host: str, since: datetime) -> None:
-    while True:
-        if await _is_heard(calling, host, since):
-            return
-        await asyncio.sleep(LOOK_SECONDS)
-
-
-async def _is_heard(calling: Calling, host: str, since: datetime) -> bool:
-    known = {each.name: each for each in await calling.services.store.hosts()}
-    return host in known and known[host].last_beat > since
 
 
 def _shown(plan: "Plan", changed: list[str]) -> dict[str, Any]:

@@ -50,4 +50,4 @@ async def main(
         board.say(target.id, "nothing is left" if gone.removed else "nothing was there", 1.0)
         return {"removed": gone.removed}
 
-    return await on_hosts(calling, vhosts, one, FanOutPlan(at_once=at_once), why="remove")
+    return await on_hosts(calling, vhosts, one, FanOutPlan(at_once=at_once), board=board)

@@ -77,7 +77,7 @@ from dts_core.clients.calls.operations import (
     verify_operations,
 )
 from dts_core.clients.calls.sessions import login, logout, session
-from dts_core.clients.calls.setups import init_vhost, remove_vhost
+from dts_core.clients.calls.setups import init_vhost, remove_vhost, rotate_vhost
 from dts_core.clients.calls.signing import resign, signing
 from dts_core.clients.calls.ssh import (
     ssh_again,
@@ -165,6 +165,7 @@ __all__ = [
     "revoke_token",
     "revoke_tokens",
     "rotate_vault",
+    "rotate_vhost",
     "samples",
     "scan_vhosts",
     "schema",

@@ -1,4 +1,4 @@
-"""Virtual hosts made workers of, and that taken away: each by a job."""
+"""Virtual hosts made workers of, that taken away, and new login keys for them: each by a job."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,7 +7,7 @@ from dts_core.clients.describe import Request, segment, write
 from dts_core.names import new_id
 from dts_core.views import JobView
 
-__all__ = ["init_vhost", "remove_vhost"]
+__all__ = ["init_vhost", "remove_vhost", "rotate_vhost"]
 
 
 def init_vhost(
@@ -65,3 +65,29 @@ def remove_vhost(
     """
     body = {"scope": scope, "others": others, "keep_data": keep_data}
     return write("POST", f"/admin/vhosts/{segment(name)}/remove", JobView, body, key=new_id())
+
+
+def rotate_vhost(
+    name: str,
+    *,
+    dry_run: bool = False,
+    others: Sequence[str] = (),
+    authorized_keys: str = "~/.ssh/authorized_keys",
+    at_once: int = 20,
+) -> Request[JobView]:
+    """Give a virtual host a new login key, and shut the old one out; answers with the job, which tells each host.
+
+    Args:
+        name: Its id.
+        dry_run: Only see that it could be done.
+        others: Further virtual hosts, by the same job.
+        authorized_keys: The file of the keys that the host lets in.
+        at_once: Most hosts at the same time.
+    """
+    body = {
+        "dry_run": dry_run,
+        "others": others,
+        "authorized_keys": authorized_keys,
+        "at_once": at_once,
+    }
+    return write("POST", f"/admin/vhosts/{segment(name)}/rotate", JobView, body, key=new_id())

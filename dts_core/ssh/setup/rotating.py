@@ -5,16 +5,45 @@ from typing import Any, Final
 
 import msgspec
 
-from dts_core.errors import RemoteError
+from dts_core.errors import RemoteError, SetupFailed
 from dts_core.ssh.pool import Sessions
 from dts_core.ssh.setup.farend import FarEnd
 from dts_core.ssh.target import Credentials, Target
 from dts_core.vault import Secret
 
-__all__ = ["AUTHORIZED_KEYS", "rotate_key"]
+__all__ = ["AUTHORIZED_KEYS", "check_let_in", "rotate_key", "shut_out"]
 
 AUTHORIZED_KEYS: Final = "~/.ssh/authorized_keys"
 TRY_SECONDS: Final = 20.0
+
+
+async def check_let_in(
+    sessions: Sessions, target: Target, key: str, *, file: str = AUTHORIZED_KEYS
+) -> None:
+    """See that a host lets a key in by a line of its file, which can then be replaced; nothing is changed.
+
+    Raises:
+        SetupFailed: Something else lets it in, so that it could not be shut out.
+        RemoteError: The host cannot be looked at.
+    """
+    told = await _order(sessions, target, "authorized", line=key, file=file)
+    if not told.get("authorized"):
+        raise SetupFailed(
+            f"its key does not stand in {file}, so that it could not be shut out",
+            host=target.id,
+            advice="Name the file that lets it in: --authorized-keys.",
+        )
+
+
+async def shut_out(
+    sessions: Sessions, target: Target, key: str, *, file: str = AUTHORIZED_KEYS
+) -> None:
+    """Let a key in no more; nothing when it is not let in.
+
+    Raises:
+        RemoteError: It could not be done.
+    """
+    await _order(sessions, target, "unauthorize", line=key, file=file)
 
 
 async def rotate_key(
@@ -50,15 +79,15 @@ async def rotate_key(
         async with sessions.session(fresh) as session:
             await session.run(["true"], timeout=TRY_SECONDS)
     except RemoteError:
-        await _order(sessions, target, "unauthorize", line=new, file=file)
+        await shut_out(sessions, target, new, file=file)
         raise
     await keep()
-    await _order(sessions, fresh, "unauthorize", line=old, file=file)
+    await shut_out(sessions, fresh, old, file=file)
 
 
-async def _order(sessions: Sessions, target: Target, do: str, **order: Any) -> None:
+async def _order(sessions: Sessions, target: Target, do: str, **order: Any) -> dict[str, Any]:
     async with (
         sessions.session(target) as session,
         FarEnd.opened(session, root=False) as far,
     ):
-        await far.ask(do, **order)
+        return await far.ask(do, **order)

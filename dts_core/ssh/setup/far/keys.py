@@ -27,6 +27,11 @@ def authorize(line: str, file: str, like: str = "") -> bool:
     return True
 
 
+def is_authorized(line: str, file: str) -> bool:
+    """Whether a key is let in by a line of this file."""
+    return any(_key(line) == _key(each) for each in _lines(Path(file).expanduser()))
+
+
 def unauthorize(line: str, file: str) -> bool:
     """Let a key in no more; whether it was."""
     path = Path(file).expanduser()

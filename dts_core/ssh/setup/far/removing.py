@@ -29,6 +29,8 @@ def remove(place: Place, order: "dict[str, Any]") -> "dict[str, Any]":
     journal = Journal(place)
     was = place.program.exists()
     service.take_away(place, journal)
+    with contextlib.suppress(FileNotFoundError):  # so that nobody starts it anew meanwhile
+        place.current.unlink()
     _end_processes(place)
     made, did = journal.made, journal.did
     for name in did.get("files", []):

@@ -31,6 +31,8 @@ def _obey(order: "dict[str, Any]") -> "dict[str, Any]":
     kind = order["do"]
     if kind == "facts":
         return {"facts": facts.collect()}
+    if kind == "authorized":
+        return {"authorized": keys.is_authorized(order["line"], order["file"])}
     if kind == "authorize":
         return {"changed": keys.authorize(order["line"], order["file"], order.get("like", ""))}
     if kind == "unauthorize":
