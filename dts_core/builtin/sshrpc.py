@@ -1,5 +1,7 @@
 """A command or a function on many hosts reached by SSH, with the end of each host kept."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
@@ -7,6 +9,7 @@ import msgspec
 from dts_core.builtin import Calling, NotAgain, current
 from dts_core.children.calls import Call
 from dts_core.errors import DtsError
+from dts_core.remote import Person, Remotes
 from dts_core.remote.job import FanOutJob
 from dts_core.remote.work import Work
 from dts_core.services.users import LOCAL
@@ -47,6 +50,9 @@ async def main(
     host_seconds: float = 600.0,
     batches: list[int] | None = None,
     failures_max: int | None = None,
+    ask: bool = False,
+    own_keys: list[str] | None = None,
+    user: str = "",
 ) -> dict[str, Any]:
     """Run it on each host once; hosts that an earlier attempt has begun are never begun again.
 
@@ -61,6 +67,9 @@ async def main(
         host_seconds: For one host, once it runs there.
         batches: Sizes of batches, the last one again and again; one begins when the one before has ended.
         failures_max: Hosts that may end otherwise than ok; with one more nothing new is begun.
+        ask: Whether whoever called is asked for what is not stored.
+        own_keys: Public keys of their SSH agent, in place of what is stored; each signature is asked of them.
+        user: Log in as this user of the hosts.
 
     Returns:
         hosts: how many; and how many of them ended in each state. What they printed is kept with the job.
@@ -73,14 +82,37 @@ async def main(
         call = msgspec.structs.replace(call, timeout_seconds=host_seconds, result_max=kept)
     plan = FanOutPlan(at_once=at_once, batches=tuple(batches or ()), failures_max=failures_max)
     caller = msgspec.structs.replace(LOCAL, user=calling.submitter)
-    job = FanOutJob(calling, hosts, caller)
     work = Work(argv=argv or [], call=call, seconds=host_seconds, output_max=kept)
-    counts = await job.run(work, plan)
+    person = Person(own_keys=tuple(own_keys or ()), user=user) if ask or own_keys else None
+    async with _remotes(calling, person) as remotes:
+        counts = await FanOutJob(calling, hosts, caller, remotes).run(work, plan)
     bad = {state: count for state, count in counts.items() if state != HostState.OK}
     if bad:
         shares = ", ".join(f"{count} {state}" for state, count in bad.items())
         raise HostsFailed(f"{sum(bad.values())} of {len(hosts)} hosts did not end ok: {shares}.")
     return {"hosts": len(hosts), **counts}
+
+
+@asynccontextmanager
+async def _remotes(calling: Calling, person: Person | None) -> AsyncIterator[Remotes]:
+    """The sessions of all; where a person is asked, some of their own that end with the job."""
+    if person is None:
+        yield calling.remotes
+        return
+    from dts_core.remote.asking import PersonAsking
+
+    asking = PersonAsking(
+        calling.services.questions,
+        calling.job,
+        calling.epoch,
+        calling.submitter,
+        seconds=calling.remotes.prompt_seconds,
+    )
+    try:
+        async with calling.remotes.of_person(asking, person) as remotes:
+            yield remotes
+    finally:
+        asking.forget()
 
 
 async def _call(

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dts_core.model import JobError
+from dts_core.model import JobError, Wording
 from dts_core.plain import words
-from dts_core.text import clean
+from dts_core.text import clean, one_line
 from dts_core.views.ssh import HostRunView, OutputGroup
 
-__all__ = ["STATES", "counts", "group_head", "group_text", "how"]
+__all__ = ["STATES", "asked_by", "counts", "group_head", "group_text", "how"]
 
 STATES: Final = (
     "ok", "failed", "timed_out", "unreachable", "cancelled", "running", "waiting", "never_started",
@@ -33,6 +33,13 @@ def how(run: HostRunView | OutputGroup) -> str:
     if run.exit_status:
         return f"{told}: exit {run.exit_status}"
     return told
+
+
+def asked_by(wording: Wording) -> str:
+    """Which host asks, with its own words above the prompts; one line."""
+    title = one_line(wording.title, 300).strip()
+    told = f"{clean(wording.host, 120)} asks"
+    return f"{told}: {title}" if title else told
 
 
 def _reason(error: JobError) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from dts_core.model import HostRun
 from dts_core.remote.ledger import Ledger
+from dts_core.remote.remotes import Remotes
 from dts_core.remote.work import HostWork, Work, lost
 from dts_core.services.access import Caller
 from dts_core.ssh.fanout import FanOut, FanOutPlan
@@ -47,10 +48,18 @@ class FanOutJob:
         calling: The job.
         hosts: Ids of all its hosts, each once.
         caller: On whose behalf hosts are reached.
+        remotes: The sessions, where they are not those of all.
     """
 
-    def __init__(self, calling: "Calling", hosts: Sequence[str], caller: Caller) -> None:
+    def __init__(
+        self,
+        calling: "Calling",
+        hosts: Sequence[str],
+        caller: Caller,
+        remotes: Remotes | None = None,
+    ) -> None:
         self._calling = calling
+        self._remotes = remotes or calling.remotes
         self._store: RunStore = calling.services.store
         self._hosts = hosts
         self._caller = caller
@@ -66,7 +75,7 @@ class FanOutJob:
         async with Ledger(self._store, calling.job, calling.epoch) as ledger:
             rest = await self._taken_up(ledger)
             host_work = HostWork(
-                calling.remotes,
+                self._remotes,
                 ledger,
                 self._caller,
                 work,

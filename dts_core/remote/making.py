@@ -22,6 +22,7 @@ def pool_settings(settings: RemoteSettings) -> "tuple[SshSettings, CallSettings]
         logins_per_door=settings.logins_per_door,
         connect_seconds=settings.connect_seconds,
         login_seconds=settings.login_seconds,
+        prompt_seconds=settings.prompt_seconds,
         keepalive_seconds=settings.keepalive_seconds,
     )
     calls = CallSettings(

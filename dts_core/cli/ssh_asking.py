@@ -1,0 +1,105 @@
+"""What logins of a run ask, asked on the terminal; signatures, made by the SSH agent here."""
+
+import base64
+import getpass
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from dts_core.clients.own_agent import OwnAgent, OwnKey
+from dts_core.errors import ConfigError, DtsError, Forbidden
+from dts_core.plain.ssh import asked_by
+from dts_core.ssh.base import fingerprint
+from dts_core.text import clean
+
+if TYPE_CHECKING:
+    from dts_core.clients import SyncAdminClient
+    from dts_core.views.questions import QuestionView
+    from dts_core.views.ssh import HostRunList
+
+__all__ = ["Terminal"]
+
+
+class Terminal:
+    """Answers the questions of one run. No answer is kept longer than its request.
+
+    Args:
+        keys: Of the SSH agent here, that the run may log in with.
+        hosts: Where they were told that it goes; a signature for another one is asked for.
+        ask: Whether there is a person at the terminal.
+    """
+
+    def __init__(self, keys: Sequence[OwnKey], hosts: Sequence[str], *, ask: bool) -> None:
+        self._agent = OwnAgent()
+        self._keys = {key.line: key for key in keys}
+        self._hosts = set(hosts)
+        self._ask = ask
+        self._done: set[str] = set()
+
+    def look(self, client: "SyncAdminClient", job: str, listed: "HostRunList") -> None:
+        """Answer what is open, if anything is."""
+        if not listed.questions:
+            return
+        for question in client.ssh.questions(job).items:
+            if question.id in self._done:
+                continue
+            self._done.add(question.id)
+            try:
+                if question.wording.is_signature:
+                    self._sign(client, question)
+                elif self._ask:
+                    self._prompt(client, question)
+                    return  # it may have been answered for others of the list too
+            except DtsError as error:  # the job says how the host ends
+                _say(str(error))
+
+    def _prompt(self, client: "SyncAdminClient", question: "QuestionView") -> None:
+        _say(asked_by(question.wording))
+        try:
+            answers = [_typed(each.text, echo=each.echo) for each in question.wording.prompts]
+        except EOFError:
+            client.ssh.decline(question)
+            return
+        for_all = len(self._hosts) > 1 and click.confirm(
+            "The same answer for every host of this run that asks with these words", err=True
+        )
+        if not client.ssh.answer(question, answers, for_all=for_all).taken:
+            _say("nobody has taken the answer: the process that asked may have ended")
+
+    def _sign(self, client: "SyncAdminClient", question: "QuestionView") -> None:
+        wording = question.wording
+        key = self._keys.get(wording.public_key)
+        told = f"{clean(wording.host, 120)}: log in as {clean(wording.user, 64)}"
+        try:
+            if key is None:
+                raise Forbidden("a signature is asked for of a key that was not offered.")
+            _say(f"{told} with key {fingerprint(key.line)} {key.comment}".rstrip())
+            if wording.host not in self._hosts and not self._may(wording.host):
+                raise Forbidden(f"it was not signed for {clean(wording.host, 120)}.")
+            signature = self._agent.sign(key, wording.data, user=wording.user)
+        except (Forbidden, ConfigError) as error:
+            client.ssh.decline(question)
+            raise error
+        client.ssh.answer(question, [base64.b64encode(signature).decode()])
+
+    def _may(self, host: str) -> bool:
+        """Whether a host that the way leads through gets one too."""
+        return self._ask and click.confirm(f"{clean(host, 120)} is on the way: sign", err=True)
+
+
+def _typed(text: str, *, echo: bool) -> str:
+    shown = f"{clean(text, 200).rstrip()} "
+    if not echo:
+        return getpass.getpass(shown, stream=sys.stderr)
+    sys.stderr.write(shown)
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")
+
+
+def _say(text: str) -> None:
+    click.echo(f"\r\x1b[K{clean(text, 400)}" if sys.stderr.isatty() else clean(text, 400), err=True)
