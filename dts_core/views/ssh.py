@@ -38,7 +38,7 @@ class SshPerson(View, frozen=True, forbid_unknown_fields=True):
     """Public keys of their SSH agent, `TYPE BASE64`: log in with these; each signature is asked of them."""
 
 
-class SshPlan(View, frozen=True, forbid_unknown_fields=True):
+class SshPlan(SshPerson, frozen=True, forbid_unknown_fields=True):
     """How a run goes about its hosts."""
 
     at_once: Annotated[int, Meta(ge=1, le=1000)] = 64
@@ -51,7 +51,7 @@ class SshPlan(View, frozen=True, forbid_unknown_fields=True):
     """Hosts that may end otherwise than ok; with one more nothing new is begun. Null: any number."""
 
 
-class SshRequest(SshPlan, SshPerson, frozen=True, forbid_unknown_fields=True):
+class SshRequest(SshPlan, frozen=True, forbid_unknown_fields=True):
     """POST /ssh: what to run, and where: on `hosts`, on those with `labels`, or on those of `hosts` with `labels`."""
 
     hosts: Annotated[list[Pattern], Meta(max_length=HOSTS_MAX)] = []

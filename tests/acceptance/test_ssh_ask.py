@@ -1,4 +1,4 @@
-"""`dts ssh --ask` and `--as-me` by hand: a real `dts up`, a terminal, an SSH agent; what was typed is nowhere afterwards."""
+"""`dts ssh --ask` and `--as-me` by hand: a real `dts up`, a terminal, an SSH agent; what was typed is nowhere then."""
 
 import asyncio
 import contextlib
@@ -180,7 +180,7 @@ def test_a_killed_server_asks_anew(tmp_path: Path) -> None:
                 anew = open_question(client, job)
                 assert anew.sealing_key != before.sealing_key
                 assert client.ssh.answer(anew, [PASSWORD, CODE]).taken
-                assert client.wait(job, timeout=WAIT).state == "done"
+                eventually(lambda: client.job(job).state == "done", seconds=WAIT, what="it is done")
     finally:
         up.end()
 
