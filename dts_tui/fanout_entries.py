@@ -61,6 +61,17 @@ FANNING_OUT: Final[tuple[Action, ...]] = (
     _again_on("timed-out", ("T",), "again timed out", "had no time left", 27),
     _again_on("cancelled", (), "again cancelled", "were cancelled"),
     Action(
+        "answer",
+        ("a",),
+        "answer",
+        "What a login asks whoever started it: a password, a code, a passphrase; esc there refuses it.",
+        scopes=("board",),
+        permission=ADMIN,
+        footer=21,
+        command="dts ssh --ask",
+        request="GET /ssh/{id}/questions",
+    ),
+    Action(
         "majority",
         ("=",),
         "diff",

@@ -41,6 +41,11 @@ HOST_OPTIONS: Final = (
         "So many hosts may end otherwise than ok; with one more nothing new is begun.",
         unset="any number", group="options",
     ),
+    Field(
+        "ask", "switch", "ask me",
+        "Ask whoever starts it for what hosts want and is not stored: passwords, codes, passphrases.",
+        start="no", group="options",
+    ),
 )  # fmt: skip
 
 
