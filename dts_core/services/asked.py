@@ -6,8 +6,9 @@ from dts_core.model import Job, LoginQuestion
 from dts_core.services.documents import Collection
 from dts_core.states import JobState
 from dts_core.stores.base import Store
+from dts_core.views.questions import QuestionView
 
-__all__ = ["QUESTIONS", "open_questions"]
+__all__ = ["QUESTIONS", "open_questions", "question_view"]
 
 LISTED_MAX: Final = 200
 
@@ -36,3 +37,15 @@ async def open_questions(store: Store, job: Job) -> list[LoginQuestion]:
     rows = await store.find_documents(QUESTIONS.name, prefix=f"{job.id}-", limit=LISTED_MAX)
     found = [QUESTIONS.decode(row) for _, row in rows]
     return [each for each in found if each.state == "open" and each.epoch == job.epoch]
+
+
+def question_view(question: LoginQuestion) -> QuestionView:
+    """As its person sees it."""
+    return QuestionView(
+        id=question.id,
+        job=question.job,
+        person=question.person,
+        wording=question.wording,
+        sealing_key=question.sealing_key,
+        deadline=question.deadline,
+    )

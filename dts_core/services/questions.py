@@ -14,16 +14,16 @@ from dts_core.model import Change, Job, LoginQuestion, Wording
 from dts_core.names import new_id
 from dts_core.services.access import Caller
 from dts_core.services.admin import AdminWriter
-from dts_core.services.asked import QUESTIONS, open_questions
+from dts_core.services.asked import QUESTIONS, open_questions, question_view
 from dts_core.services.events import EventBus
 from dts_core.services.hostruns import HostRuns
 from dts_core.services.users import LOCAL
 from dts_core.states import JobState
 from dts_core.stores.base import Store
 from dts_core.text import clean
-from dts_core.views.questions import AnswerRequest, AnswerTaken, QuestionList, QuestionView
+from dts_core.views.questions import AnswerRequest, AnswerTaken, QuestionList
 
-__all__ = ["Questions", "question_view"]
+__all__ = ["Questions"]
 
 TAKEN_SECONDS: Final = 5.0
 """How long whoever answers waits until the process that asked has taken the answer."""
@@ -201,18 +201,6 @@ class Questions:
             if change.topic == QUESTIONS.name:
                 for event in self._waiting.get(change.id, ()):
                     event.set()
-
-
-def question_view(question: LoginQuestion) -> QuestionView:
-    """As its person sees it."""
-    return QuestionView(
-        id=question.id,
-        job=question.job,
-        person=question.person,
-        wording=question.wording,
-        sealing_key=question.sealing_key,
-        deadline=question.deadline,
-    )
 
 
 def _asker(person: str) -> Caller:

@@ -14,7 +14,7 @@ from dts_core.errors import ApiError, Forbidden
 from dts_core.sealed.answers import seal_answers
 from dts_core.services import questions
 from dts_core.services.access import Caller, Role
-from dts_core.services.questions import question_view
+from dts_core.services.asked import question_view
 from dts_core.settings import RemoteSettings, ServerFile
 from dts_core.testing import wait_until
 from dts_core.views.questions import AnswerRequest, QuestionView
