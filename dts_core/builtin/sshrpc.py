@@ -9,6 +9,7 @@ import msgspec
 from dts_core.builtin import Calling, NotAgain, current
 from dts_core.children.calls import Call
 from dts_core.errors import DtsError
+from dts_core.pep723 import Script
 from dts_core.remote import Person, Remotes
 from dts_core.remote.job import FanOutJob
 from dts_core.remote.work import Work
@@ -76,13 +77,13 @@ async def main(
     """
     calling = current()
     kept = min(max(KEPT_BYTES // max(len(hosts), 1), KEPT_LEAST), KEPT_MOST)
-    call = None
+    call = script = None
     if function:
-        call = await _call(calling, function, version, args or [], kwargs or {})
+        call, script = await _call(calling, function, version, args or [], kwargs or {})
         call = msgspec.structs.replace(call, timeout_seconds=host_seconds, result_max=kept)
     plan = FanOutPlan(at_once=at_once, batches=tuple(batches or ()), failures_max=failures_max)
     caller = msgspec.structs.replace(LOCAL, user=calling.submitter)
-    work = Work(argv=argv or [], call=call, seconds=host_seconds, output_max=kept)
+    work = Work(argv=argv or [], call=call, script=script, seconds=host_seconds, output_max=kept)
     person = Person(own_keys=tuple(own_keys or ()), user=user) if ask or own_keys else None
     async with _remotes(calling, person) as remotes:
         counts = await FanOutJob(calling, hosts, caller, remotes).run(work, plan)
@@ -117,7 +118,8 @@ async def _remotes(calling: Calling, person: Person | None) -> AsyncIterator[Rem
 
 async def _call(
     calling: Calling, function: str, version: str, args: list[Any], kwargs: dict[str, Any]
-) -> Call:
+) -> tuple[Call, Script | None]:
+    """The call, and what its source declares."""
     functions = calling.services.functions
     try:
         found = await functions.load(LOCAL, function)
@@ -125,7 +127,9 @@ async def _call(
     except DtsError as error:
         raise CallRefused(str(error)) from error
     chosen = next(each for each in found.versions if each.hash == source.hash)
-    return Call(
+    declares = chosen.dependencies or chosen.requires_python
+    script = Script(chosen.requires_python, chosen.dependencies) if declares else None
+    call = Call(
         id=calling.job,
         function=found.id,
         hash=source.hash,
@@ -135,3 +139,4 @@ async def _call(
         kwargs=msgspec.json.encode(kwargs),
         submitter=calling.submitter,
     )
+    return call, script

@@ -81,6 +81,9 @@ class FanOutJob:
                 work,
                 why=f"job {calling.job}",
                 on_changed=calling.services.host_trust.changed,
+                packages=calling.remotes.packages(calling.services.setups.settings)
+                if work.script is not None
+                else None,
             )
             left = plan.failures_max
             if left is not None:

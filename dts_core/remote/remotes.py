@@ -9,7 +9,7 @@ import msgspec
 
 from dts_core.errors import InvalidInput
 from dts_core.model import VirtualHost
-from dts_core.remote.making import pool_settings
+from dts_core.remote.making import cache_of, given_of, pool_settings
 from dts_core.remote.targets import (
     check_usable,
     credentials_of,
@@ -20,10 +20,11 @@ from dts_core.remote.targets import (
 from dts_core.services.access import Caller
 from dts_core.services.vhosts import Vhosts
 from dts_core.services.vhostways import WAY_MAX
-from dts_core.settings import RemoteSettings
+from dts_core.settings import RemoteSettings, SetupSettings
 from dts_core.ssh.target import Credentials, Target
 
 if TYPE_CHECKING:  # asyncssh is slow to load, and most processes never reach a host
+    from dts_core.remote.packages import Packages
     from dts_core.ssh.asking import Asking
     from dts_core.ssh.calls import Calls
     from dts_core.ssh.pool import Sessions
@@ -73,6 +74,7 @@ class Remotes:
         self._calls: Calls | None = None
         self._is_open = False
         self._person: Person | None = None
+        self._packages: Packages | None = None
 
     @property
     def prompt_seconds(self) -> float:
@@ -182,6 +184,14 @@ class Remotes:
         vhost = await self._vhosts.load(caller, vhost_id)
         jump = await self.target(caller, vhost.jump, why=why) if vhost.jump else None
         return looked_at(vhost, jump)
+
+    def packages(self, settings: SetupSettings) -> "Packages":
+        """Packages of functions on its hosts; one for all who ask."""
+        if self._packages is None:
+            from dts_core.remote.packages import Packages
+
+            self._packages = Packages(cache_of(settings) / "functions", given_of(settings))
+        return self._packages
 
     async def revisions(self, caller: Caller, vhost_id: str) -> tuple[tuple[str, int], ...]:
         """A virtual host and those that its way leads through, each with its revision as it is now.

@@ -7,10 +7,18 @@ from typing import Final
 import msgspec
 
 from dts_core.children.calls import Call
-from dts_core.errors import DtsError, HostKeyChanged, InterpreterUnfit, RemoteError
+from dts_core.errors import (
+    DtsError,
+    HostKeyChanged,
+    InterpreterUnfit,
+    PackagesGone,
+    RemoteError,
+)
 from dts_core.model import JobError
 from dts_core.names import new_id
+from dts_core.pep723 import Script
 from dts_core.remote.ledger import Ledger
+from dts_core.remote.packages import Packages
 from dts_core.remote.remotes import Remotes
 from dts_core.services.access import Caller
 from dts_core.ssh.outcome import HostState, Outcome, failure
@@ -27,6 +35,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     argv: Sequence[str] = ()
     call: Call | None = None
+    script: Script | None = None
+    """What the function declares (PEP 723), where that is anything."""
     seconds: float
     """For all of it, once it runs."""
     output_max: int
@@ -43,6 +53,7 @@ class HostWork:
         work: What.
         why: Why secrets are opened, as the records say it.
         on_changed: Hears of a host that shows another key than the pinned one.
+        packages: Makes sure of what the function declares.
     """
 
     def __init__(
@@ -54,6 +65,7 @@ class HostWork:
         *,
         why: str,
         on_changed: Callable[[HostKeyChanged], Awaitable[None]],
+        packages: "Packages | None" = None,
     ) -> None:
         self._remotes = remotes
         self._ledger = ledger
@@ -61,6 +73,7 @@ class HostWork:
         self._work = work
         self._why = why
         self._on_changed = on_changed
+        self._packages = packages
         self.kept: set[str] = set()
         """Hosts whose end is stored."""
 
@@ -86,26 +99,43 @@ class HostWork:
         try:
             # Logged in first: what cannot be reached was never begun. The run shares the connection.
             async with self._remotes.sessions.session(target):
+                folder = await self._folder(target)
                 if not await self._ledger.begin(host):
                     return lost(host, "another run of this job has begun it")
-                return await self._run(target)
+                return await self._run(target, folder)
         except HostKeyChanged as error:
             await self._on_changed(error)
             return failure(host, error)
         except RemoteError as error:
             return failure(host, error)
 
-    async def _run(self, target: Target) -> Outcome:
+    async def _folder(self, target: Target) -> str:
+        """Where the function's packages lie there; empty: it declares none."""
+        script = self._work.script
+        if script is None or self._packages is None:
+            return ""
+        return await self._packages.ready(self._remotes.sessions, target, script)
+
+    async def _run(self, target: Target, folder: str) -> Outcome:
         work = self._work
         if work.call is not None:
-            call = msgspec.structs.replace(work.call, id=new_id())
-            return await self._remotes.calls.call(target, call)
+            outcome = await self._call(target, work.call, folder)
+            if not (folder and _are_gone(outcome)):
+                return outcome
+            assert self._packages is not None
+            assert work.script is not None
+            self._packages.forget(target, work.script)  # nothing was run, so it may be tried again
+            return await self._call(target, work.call, await self._folder(target))
         outcome = await self._remotes.calls.run(
             target, work.argv, timeout=work.seconds, kept_max=work.output_max
         )
         if outcome.error is not None and outcome.error.type == InterpreterUnfit.code:
             return await self._run_bare(target)
         return outcome
+
+    async def _call(self, target: Target, call: Call, folder: str) -> Outcome:
+        own = msgspec.structs.replace(call, id=new_id())
+        return await self._remotes.calls.call(target, own, packages=folder)
 
     async def _run_bare(self, target: Target) -> Outcome:
         """Without a guard, where there is no Python."""
@@ -126,6 +156,13 @@ class HostWork:
             started_at=started_at,
             finished_at=datetime.now(UTC),
         )
+
+
+def _are_gone(outcome: Outcome) -> bool:
+    """Whether its interpreter did not begin for want of its packages."""
+    error = outcome.error
+    is_unreachable = outcome.state is HostState.UNREACHABLE
+    return is_unreachable and error is not None and error.type == PackagesGone.code
 
 
 def lost(host: str, why: str) -> Outcome:

@@ -156,12 +156,6 @@ class RemoteCalls:
         chosen = next((each for each in found.versions if each.hash == target.version), None)
         if chosen is None:
             raise Conflict(f"function {request.function} has just been changed: ask again.")
-        if chosen.dependencies:
-            raise InvalidInput(
-                f"function {request.function} declares packages, which hosts reached by SSH do not have.",
-                fields={"function": "declares packages"},
-                advice="Use the standard library alone, or run it on a worker of the host.",
-            )
         if any(each.is_secret for each in chosen.parameters):
             raise InvalidInput(
                 f"function {request.function} takes secret arguments, which only workers open.",
