@@ -68,8 +68,7 @@ FANNING_OUT: Final[tuple[Action, ...]] = (
         scopes=("board",),
         permission=ADMIN,
         footer=21,
-        command="dts ssh --ask",
-        request="GET /ssh/{id}/questions",
+        request='POST /ssh/{id}/questions/QUESTION {{"box": "SEALED"}}',
     ),
     Action(
         "majority",
