@@ -85,7 +85,7 @@ async def main(
     caller = msgspec.structs.replace(LOCAL, user=calling.submitter)
     work = Work(argv=argv or [], call=call, script=script, seconds=host_seconds, output_max=kept)
     person = Person(own_keys=tuple(own_keys or ()), user=user) if ask or own_keys else None
-    async with _remotes(calling, person) as remotes:
+    async with _remotes(calling, person, ask=ask) as remotes:
         counts = await FanOutJob(calling, hosts, caller, remotes).run(work, plan)
     bad = {state: count for state, count in counts.items() if state != HostState.OK}
     if bad:
@@ -95,7 +95,7 @@ async def main(
 
 
 @asynccontextmanager
-async def _remotes(calling: Calling, person: Person | None) -> AsyncIterator[Remotes]:
+async def _remotes(calling: Calling, person: Person | None, *, ask: bool) -> AsyncIterator[Remotes]:
     """The sessions of all; where a person is asked, some of their own that end with the job."""
     if person is None:
         yield calling.remotes
@@ -108,6 +108,7 @@ async def _remotes(calling: Calling, person: Person | None) -> AsyncIterator[Rem
         calling.epoch,
         calling.submitter,
         seconds=calling.remotes.prompt_seconds,
+        answers=ask,
     )
     try:
         async with calling.remotes.of_person(asking, person) as remotes:

@@ -20,6 +20,7 @@ SECONDS: Final = 60.0
 """For an answer: it may ask its owner first."""
 ANSWER_MAX: Final = 256 << 10
 KEYS_MAX: Final = 5
+LISTED_MAX: Final = 1_000
 _LIST, _LISTED, _SIGN, _SIGNED = 11, 12, 13, 14
 _USERAUTH_REQUEST: Final = 50
 _RSA_FLAGS: Final[Mapping[bytes, int]] = {b"rsa-sha2-256": 2, b"rsa-sha2-512": 4}
@@ -58,7 +59,7 @@ class OwnAgent:
         self._path = path or os.environ.get("SSH_AUTH_SOCK", "")
 
     def keys(self) -> list[OwnKey]:
-        """Its first keys: sshd takes no more tries.
+        """Its first keys, without certificates: sshd takes no more tries.
 
         Raises:
             ConfigError: There is no agent, or it has no key.
@@ -67,9 +68,10 @@ class OwnAgent:
         try:
             (count,) = _LENGTH.unpack_from(answer)
             fields = _strings(answer[_LENGTH.size :])
-            found = [_key(next(fields), next(fields)) for _ in range(min(count, KEYS_MAX))]
+            listed = [_key(next(fields), next(fields)) for _ in range(min(count, LISTED_MAX))]
         except (StopIteration, RuntimeError, ValueError, struct.error):
             raise _unusable("it answers what no SSH agent does") from None
+        found = [key for key in listed if "-cert-" not in key.line][:KEYS_MAX]
         if not found:
             raise _unusable("it has no key", advice="Add one: ssh-add.")
         return found

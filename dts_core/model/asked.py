@@ -40,7 +40,7 @@ class LoginQuestion(Document, frozen=True, kw_only=True):
     """One question. It is there until it is answered or its time is over."""
 
     id: str
-    """`JOB-RANDOM`"""
+    """`JOB-RANDOM-HOST`"""
     job: str
     epoch: int
     """Of the job's claim that asks: another one asks anew."""

@@ -43,16 +43,25 @@ class PersonAsking:
         epoch: Of its claim.
         person: Who is asked.
         seconds: In which an answer counts.
+        answers: Whether they answer what hosts ask; else they only sign.
     """
 
     def __init__(
-        self, questions: Questions, job: str, epoch: int, person: str, *, seconds: float
+        self,
+        questions: Questions,
+        job: str,
+        epoch: int,
+        person: str,
+        *,
+        seconds: float,
+        answers: bool = True,
     ) -> None:
         self._questions = questions
         self._job = job
         self._epoch = epoch
         self._person = person
         self._seconds = seconds
+        self._answers = answers
         self._room = asyncio.Semaphore(OPEN_MAX)
         self._news: set[asyncio.Event] = set()
         self._shared: dict[bytes, _Shared] = {}
@@ -65,6 +74,12 @@ class PersonAsking:
         self, host: str, title: SafeText, questions: Sequence[Question]
     ) -> Sequence[Secret] | None:
         """See Asking."""
+        if not self._answers:
+            raise LoginDenied(
+                f"it asks {questions[0].text.strip()!r}, and nobody is there to answer",
+                host=host,
+                advice="Run it with --ask.",
+            )
         prompts = [Prompt(text=each.text, echo=not each.is_secret) for each in questions]
         return await self._asked(Wording(host=host, title=title, prompts=prompts))
 

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from dts_core.clock import Clock
+from dts_core.deadline import extended
 from dts_core.errors import Conflict, DtsError, Forbidden, NotFound
 from dts_core.model import Change, Job, LoginQuestion, Wording
 from dts_core.names import new_id
@@ -65,7 +66,7 @@ class Questions:
         """
         now = self._clock.now()
         question = LoginQuestion(
-            id=f"{job}-{new_id()}",
+            id=f"{job}-{new_id()}-{wording.host}",  # so that each record names the host
             job=job,
             epoch=epoch,
             person=person,
@@ -156,7 +157,8 @@ class Questions:
             for_all=request.for_all,
         )
         await self._writer.write(caller, QUESTIONS, question, after, op_type=op_type)
-        return AnswerTaken(taken=await self._gone(question))
+        with extended(TAKEN_SECONDS):
+            return AnswerTaken(taken=await self._gone(question))
 
     def _why_not(self, caller: Caller, job: Job, question: LoginQuestion) -> DtsError | None:
         if caller.user != question.person:

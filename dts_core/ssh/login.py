@@ -1,6 +1,7 @@
 """One login, as asyncssh asks for it step by step: the host's key first, then what we show of ourselves."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -121,8 +122,9 @@ class Login(asyncssh.SSHClient):
 
     async def public_key_auth_requested(self) -> Any:
         """The person's own keys, the key of ours, then those of the agent; None when there is none left."""
-        if self._own:
-            return [self._own_key(self._own.pop(0))]
+        while self._own:
+            with contextlib.suppress(asyncssh.KeyImportError, ValueError):  # of a kind unknown here
+                return [self._own_key(self._own.pop(0))]
         if self._key:
             return [self._key.pop()]
         if self._asked_agent or not self.target.credentials.agent:

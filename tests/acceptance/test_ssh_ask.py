@@ -1,6 +1,5 @@
 """`dts ssh --ask` and `--as-me` by hand: a real `dts up`, a terminal, an SSH agent; what was typed is nowhere then."""
 
-import asyncio
 import contextlib
 import os
 import pty
@@ -8,23 +7,17 @@ import select
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from dts_core.clients import SyncAdminClient
 from dts_core.errors import ApiError
-from dts_core.views.questions import QuestionView
+from tests.support.askinghost import CODE, PASSWORD, add_asking, asking_server, open_question
 from tests.support.processes import Up, environment, eventually
 from tests.support.sshd import ssh_server
-from tests.support.sshkeys import public_line
-from tests.support.sshliar import Liar, lying, run_here
 
 pytestmark = [pytest.mark.external("sshd"), pytest.mark.slow]
-PASSWORD, CODE = "swordfish-Canary3", "925-Canary4"
 WAIT = 120.0
 _TERMINAL = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
 """Takes the terminal as its own, then becomes the command."""
@@ -71,38 +64,6 @@ class Terminal:
         self.process.kill()
         self.process.wait(WAIT)
         os.close(self._end)
-
-
-@contextlib.contextmanager
-def asking_server() -> Iterator[Liar]:
-    """A server that wants a password and a code, on a thread of its own."""
-    loop = asyncio.new_event_loop()
-    made: list[Liar] = []
-    over = asyncio.Event()
-
-    async def serve() -> None:
-        async with lying(run_here) as liar:
-            liar.rounds = [[("Password: ", False), ("Code: ", False)]]
-            liar.right = [[PASSWORD, CODE]]
-            made.append(liar)
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    try:
-        eventually(lambda: made, what="the server listens")
-        yield made[0]
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join(WAIT)
-        loop.close()
-
-
-def add_asking(client: SyncAdminClient, liar: Liar) -> None:
-    client.vhosts.add(
-        "bank", address="127.0.0.1", port=liar.port, user="ann", auth="ask",
-        known_host_key=public_line(liar.host_key),
-    )  # fmt: skip
 
 
 def shown_by(*pids: int) -> str:
@@ -183,11 +144,6 @@ def test_a_killed_server_asks_anew(tmp_path: Path) -> None:
                 eventually(lambda: client.job(job).state == "done", seconds=WAIT, what="it is done")
     finally:
         up.end()
-
-
-def open_question(client: SyncAdminClient, job: str) -> QuestionView:
-    eventually(lambda: client.ssh.questions(job).items, seconds=WAIT, what="it asks")
-    return client.ssh.questions(job).items[0]
 
 
 def test_the_own_agent_logs_in(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dts_core.clients.own_agent import OwnAgent
@@ -15,6 +16,7 @@ from dts_core.sealed.answers import seal_answers
 from dts_core.services import questions
 from dts_core.services.access import Caller, Role
 from dts_core.services.asked import question_view
+from dts_core.services.subscriber import StreamQuery
 from dts_core.settings import RemoteSettings, ServerFile
 from dts_core.testing import wait_until
 from dts_core.views.questions import AnswerRequest, QuestionView
@@ -109,6 +111,7 @@ async def test_a_password_and_a_code_are_asked_for_and_kept_nowhere(
     assert [(each.operator, bool(each.refused)) for each in answers] == [
         ("root", False), ("root", False), ("eve", True),
     ]  # fmt: skip
+    assert all(each.doc_id.endswith("-bank") for each in answers)
     assert len(await hosts.recorded("ask")) == 2
     assert_absent(tmp_path, PASSWORD, CODE)
     assert PASSWORD not in caplog.text
@@ -245,6 +248,36 @@ async def test_an_agent_signs_for_the_person(hosts: Fleet, agent: Path, tmp_path
         assert start.ops["own_keys"] == [None, [key.line]]
         with pytest.raises(ApiError):  # it is no login without the person
             await hosts.admin.ssh.again(job, "failed")
+
+
+async def test_who_only_signs_is_asked_nothing(hosts: Fleet) -> None:
+    """The host wants a password, nobody is at a terminal: told at once, and nothing is offered."""
+    async with asking_server() as liar:
+        await add_asking(hosts, liar, "bank")
+        job = await hosts.start(["bank"], ["true"], own_keys=[public_line(liar.user_key)])
+        assert await hosts.ended(job) == "failed"
+        error = (await hosts.runs(job))["bank"].error
+        assert error is not None
+        assert "nobody is there to answer" in error.message
+        assert "--ask" in error.message
+        assert await hosts.recorded("ask") == []
+
+
+async def test_the_stream_tells_whoever_started_it(hosts: Fleet) -> None:
+    """What is open, once; another administrator hears nothing of it."""
+    query = StreamQuery(topics=frozenset({"questions"}))
+    stream = hosts.services.stream
+    mine = await stream.subscribe(Caller(user="root", role=Role.ADMIN), query)
+    others = await stream.subscribe(Caller(user="eve", role=Role.ADMIN), query)
+    async with asking_server() as liar:
+        await add_asking(hosts, liar, "bank")
+        job = await hosts.start(["bank"], ["true"], ask=True)
+        [item] = await mine.take(60.0)
+        told = msgspec.json.decode(item.data, type=QuestionView)
+        assert (item.topic, told.job, texts(told)) == ("questions", job, ["Password:"])
+        await hosts.admin.ssh.decline(told)
+        assert await hosts.ended(job) == "failed"
+    assert await others.take(0.0) == []
 
 
 async def _signed(hosts: Fleet, agent: Path, question: QuestionView) -> None:
