@@ -44,7 +44,12 @@ HOST_OPTIONS: Final = (
     Field(
         "ask", "switch", "ask me",
         "Ask whoever starts it for what hosts want and is not stored: passwords, codes, passphrases.",
-        start="no", group="options",
+        start="false", group="options",
+    ),
+    Field(
+        "as_me", "switch", "as me",
+        "Log in with the keys of the SSH agent here in place of what is stored; it signs while the board is open.",
+        start="false", group="options",
     ),
 )  # fmt: skip
 

@@ -1,6 +1,5 @@
 """What logins of a run ask, asked on the terminal; signatures, made by the SSH agent here."""
 
-import base64
 import getpass
 import sys
 from collections.abc import Sequence
@@ -10,8 +9,7 @@ import click
 
 from dts_core.clients.own_agent import OwnAgent, OwnKey
 from dts_core.errors import ConfigError, DtsError, Forbidden
-from dts_core.plain.ssh import asked_by
-from dts_core.ssh.base import fingerprint
+from dts_core.plain.ssh import asked_by, signed_for
 from dts_core.text import clean
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ class Terminal:
 
     def __init__(self, keys: Sequence[OwnKey], hosts: Sequence[str], *, ask: bool) -> None:
         self._agent = OwnAgent()
-        self._keys = {key.line: key for key in keys}
+        self._keys = {key.line for key in keys}
         self._hosts = set(hosts)
         self._ask = ask
         self._done: set[str] = set()
@@ -70,19 +68,17 @@ class Terminal:
 
     def _sign(self, client: "SyncAdminClient", question: "QuestionView") -> None:
         wording = question.wording
-        key = self._keys.get(wording.public_key)
-        told = f"{clean(wording.host, 120)}: log in as {clean(wording.user, 64)}"
         try:
-            if key is None:
+            if wording.public_key not in self._keys:
                 raise Forbidden("a signature is asked for of a key that was not offered.")
-            _say(f"{told} with key {fingerprint(key.line)} {key.comment}".rstrip())
+            _say(signed_for(wording))
             if wording.host not in self._hosts and not self._may(wording.host):
                 raise Forbidden(f"it was not signed for {clean(wording.host, 120)}.")
-            signature = self._agent.sign(key, wording.data, user=wording.user)
-        except (Forbidden, ConfigError) as error:
+            answers = self._agent.answer(wording)
+        except (Forbidden, ConfigError):
             client.ssh.decline(question)
-            raise error
-        client.ssh.answer(question, [base64.b64encode(signature).decode()])
+            raise
+        client.ssh.answer(question, answers)
 
     def _may(self, host: str) -> bool:
         """Whether a host that the way leads through gets one too."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from dts_core.errors import ConfigError, Forbidden
+from dts_core.model import Wording
 from dts_core.text import clean
 
 __all__ = ["LoginRequest", "OwnAgent", "OwnKey", "login_request"]
@@ -99,6 +100,14 @@ class OwnAgent:
             return next(_strings(self._asked(asked, _SIGNED)))
         except (StopIteration, ValueError):
             raise _unusable("it answers what no SSH agent does") from None
+
+    def answer(self, wording: Wording) -> list[str]:
+        """What answers a question for a signature; raises as `sign`."""
+        key = next((each for each in self.keys() if each.line == wording.public_key), None)
+        if key is None:
+            raise Forbidden("a signature is asked for of a key that your SSH agent does not have.")
+        signature = self.sign(key, wording.data, user=wording.user)
+        return [base64.b64encode(signature).decode()]
 
     def _asked(self, message: bytes, wanted: int) -> bytes:
         if not self._path:

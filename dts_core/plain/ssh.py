@@ -5,10 +5,11 @@ from typing import Final
 
 from dts_core.model import JobError, Wording
 from dts_core.plain import words
+from dts_core.ssh.base import fingerprint
 from dts_core.text import clean, one_line
 from dts_core.views.ssh import HostRunView, OutputGroup
 
-__all__ = ["STATES", "asked_by", "counts", "group_head", "group_text", "how"]
+__all__ = ["STATES", "asked_by", "counts", "group_head", "group_text", "how", "signed_for"]
 
 STATES: Final = (
     "ok", "failed", "timed_out", "unreachable", "cancelled", "running", "waiting", "never_started",
@@ -40,6 +41,12 @@ def asked_by(wording: Wording) -> str:
     title = one_line(wording.title, 300).strip()
     told = f"{clean(wording.host, 120)} asks"
     return f"{told}: {title}" if title else told
+
+
+def signed_for(wording: Wording) -> str:
+    """Which login a signature is asked for; one line."""
+    key = fingerprint(wording.public_key)
+    return f"{clean(wording.host, 120)}: log in as {clean(wording.user, 64)} with key {key}"
 
 
 def _reason(error: JobError) -> str:

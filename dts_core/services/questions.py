@@ -156,7 +156,10 @@ class Questions:
             box=b"" if request.declined else request.box,
             for_all=request.for_all,
         )
-        await self._writer.write(caller, QUESTIONS, question, after, op_type=op_type)
+        try:
+            await self._writer.write(caller, QUESTIONS, question, after, op_type=op_type)
+        except Conflict:
+            raise _answered_already() from None
         with extended(TAKEN_SECONDS):
             return AnswerTaken(taken=await self._gone(question))
 
@@ -172,9 +175,7 @@ class Questions:
                 advice="Run it again on that host.",
             )
         if question.state != "open":
-            return Conflict(
-                "this question was answered already.", advice="Wait for what comes of it."
-            )
+            return _answered_already()
         if job.state != JobState.RUNNING or job.epoch != question.epoch:
             return Conflict(
                 f"the process that asked this for job {job.id} has ended.",
@@ -203,6 +204,10 @@ class Questions:
             if change.topic == QUESTIONS.name:
                 for event in self._waiting.get(change.id, ()):
                     event.set()
+
+
+def _answered_already() -> Conflict:
+    return Conflict("this question was answered already.", advice="Wait for what comes of it.")
 
 
 def _asker(person: str) -> Caller:

@@ -26,7 +26,7 @@ class BoardActions(View):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.fan = FanOut()
-        self.questions = Questions(self, place.key)
+        self.questions = Questions(self, place.key, lambda: list(self.fan.hosts))
 
     def group(self) -> Group | None:
         """The group under the cursor, or the one that the host under it belongs to."""

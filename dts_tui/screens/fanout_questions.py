@@ -1,12 +1,13 @@
 """What logins of a fan-out ask whoever started it: put before them as it comes, and again by a key."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from dts_core.plain import words
 from dts_core.views.questions import AnswerTaken, QuestionList, QuestionView
 from dts_tui.draw import Line
 from dts_tui.screens.base import View
+from dts_tui.screens.fanout_signing import lend, sign_all
 from dts_tui.widgets.asked import Asked
 
 KEPT: Final = 1_000
@@ -19,11 +20,13 @@ class Questions:
     Args:
         view: The board.
         job: Its job.
+        hosts: Of the job, as far as they are known.
     """
 
-    def __init__(self, view: View, job: str) -> None:
+    def __init__(self, view: View, job: str, hosts: Callable[[], Sequence[str]]) -> None:
         self._view = view
         self._job = job
+        self._hosts = hosts
         self._put: dict[str, None] = {}
         self.count = 0
         """How many are open."""
@@ -48,30 +51,40 @@ class Questions:
     def _ask(self, *, again: bool) -> None:
         def got(answer: QuestionList) -> None:
             self.count = len(answer.items)
-            mine = [each for each in answer.items if self._is_mine(each)]
-            fresh = [each for each in mine if again or each.id not in self._put]
+            user = self._view.console.world.user
+            mine = [each for each in answer.items if each.person == user]
+            typed = [each for each in mine if not each.wording.is_signature]
+            fresh = [each for each in typed if again or each.id not in self._put]
+            self._sign([each for each in mine if each.wording.is_signature], again=again)
             if fresh and self._view.console.overlay is None:
-                self._open(fresh[0], shares=len(answer.items) > 1)
-            elif again:
+                self._open(fresh[0], shares=len(typed) > 1)
+            elif again and not mine:
                 self._view.console.notice(self._why_none(answer), "warn")
 
         self._view.ask("questions", lambda client: client.ssh.questions(self._job), got)
 
-    def _is_mine(self, question: QuestionView) -> bool:
-        is_typed = not question.wording.is_signature
-        return is_typed and question.person == self._view.console.world.user
+    def _sign(self, asked: Sequence[QuestionView], *, again: bool) -> None:
+        """By the agent here, where this console has begun the run with it, or one says so now."""
+        fresh = [each for each in asked if again or each.id not in self._put]
+        if self._job in self._view.console.world.lent:
+            for each in fresh:
+                self._seen(each)
+            sign_all(self._view, fresh, self._hosts())
+        elif again and asked:
+            lend(self._view, self._job, asked)
+
+    def _seen(self, question: QuestionView) -> None:
+        self._put[question.id] = None
+        while len(self._put) > KEPT:
+            del self._put[next(iter(self._put))]
 
     def _why_none(self, answer: QuestionList) -> str:
         if not answer.items:
             return "no login asks anything now"
-        if answer.items[0].wording.is_signature:
-            return "a signature is asked of the SSH agent of `dts ssh --as-me`, which answers by itself"
         return f"only {answer.items[0].person}, who started it, answers"
 
     def _open(self, question: QuestionView, *, shares: bool) -> None:
-        self._put[question.id] = None
-        while len(self._put) > KEPT:
-            del self._put[next(iter(self._put))]
+        self._seen(question)
         console = self._view.console
 
         def left() -> str:

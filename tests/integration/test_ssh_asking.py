@@ -250,6 +250,22 @@ async def test_an_agent_signs_for_the_person(hosts: Fleet, agent: Path, tmp_path
             await hosts.admin.ssh.again(job, "failed")
 
 
+async def test_a_jump_host_asks_once(hosts: Fleet) -> None:
+    """However many are behind it; each question names the host that asks."""
+    with ssh_server(addresses=("127.0.0.1", "127.0.8.2")) as sshd:
+        async with asking_server() as liar:
+            liar.forwards = True
+            await add_asking(hosts, liar, "door")
+            names = await hosts.add_all(sshd, jump="door")
+            job = await hosts.start(names, ["true"], ask=True)
+            for answer in (PASSWORD, CODE):
+                [question] = await asked(hosts, job)
+                assert question.wording.host == "door"
+                await hosts.admin.ssh.answer(question, [answer])
+            assert await hosts.ended(job) == "done"
+            assert liar.answered == [[PASSWORD], [CODE]]
+
+
 async def test_who_only_signs_is_asked_nothing(hosts: Fleet) -> None:
     """The host wants a password, nobody is at a terminal: told at once, and nothing is offered."""
     async with asking_server() as liar:

@@ -13,6 +13,7 @@ from dts_core.views.questions import AnswerTaken, QuestionList, QuestionView
 from dts_core.views.ssh import HostOutputView, HostRunList, HostRunView, SshStarted
 from tests.tui.fake_server import START, FakeServer, make_job
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m evil \u202eback"
 
 
@@ -98,6 +99,8 @@ class FanOutServer(FakeServer):
         """A login asks admin; the key that opens the answer."""
         key = OpeningKey.new()
         wording = Wording(host=host, title=title, prompts=list(prompts))
+        if not prompts:
+            wording = Wording(host=host, user="ann", public_key=KEY, data=b"login")
         self.questions.append(
             QuestionView(
                 id=f"{self.fan.id}-{len(self.questions) + len(self.answers)}",

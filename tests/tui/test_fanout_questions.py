@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from dts_core.model import Prompt
+from dts_core.clients.own_agent import OwnAgent
+from dts_core.model import Prompt, Wording
 from dts_core.sealed.answers import open_answers
 from tests.tui.driving import Driver
 from tests.tui.fake_fanout import HOSTILE, FanOutServer
@@ -73,3 +74,31 @@ async def test_escape_refuses_and_the_next_one_comes(opened: Opened, server: Fan
         await drive.until(lambda: len(server.answers) == 4)
         await drive.keys("a")
         await drive.shows("no login asks anything now")
+
+
+async def test_the_own_agent_signs_for_hosts_of_the_run(
+    opened: Opened, server: FanOutServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only after it was said for this run; each is told, and a login elsewhere is declined."""
+    asked: list[str] = []
+
+    def answer(agent: OwnAgent, wording: Wording) -> list[str]:
+        asked.append(wording.host)
+        return ["c2lnbmVk"]
+
+    monkeypatch.setattr(OwnAgent, "answer", answer)
+    server.ask("bank-1")
+    async with opened(120, 36) as drive:
+        await to_board(drive)
+        await drive.shows("1 question of logins")
+        assert asked == []
+        await drive.keys("a")
+        await drive.shows("Have your SSH agent sign", "bank-1: log in as ann with key SHA256:")
+        await drive.keys("y")
+        await drive.shows("signed: bank-1: log in as ann")
+        server.ask("bank-2")
+        await drive.until(lambda: asked == ["bank-1", "bank-2"])
+        server.ask("elsewhere")
+        await drive.shows("not signed: elsewhere is no host of this run")
+        assert asked == ["bank-1", "bank-2"]
+        assert server.answers[-1] == {"declined": True}
