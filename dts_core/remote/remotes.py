@@ -147,10 +147,8 @@ class Remotes:
         for vhost in reversed(way):
             shown = await self._shown(caller, vhost, is_end=vhost.id == vhost_id, why=why)
             target = target_of(vhost, shown, target)
-        if target is not None and self._person is not None and self._person.user:
-            target = msgspec.structs.replace(target, user=self._person.user)
         assert target is not None
-        return target
+        return target if self._person is None else _as_person(target, self._person)
 
     async def _shown(
         self, caller: Caller, vhost: VirtualHost, *, is_end: bool, why: str
@@ -222,3 +220,11 @@ class Remotes:
             way.append(vhost)
             following = vhost.jump
         return way
+
+
+def _as_person(target: Target, person: Person) -> Target:
+    """The end of a way, logged in to as they say: another connection than one that leads through the same host."""
+    if not (person.own_keys or person.user):
+        return target
+    user = person.user or target.user
+    return msgspec.structs.replace(target, user=user, version=f"{target.version} as a person")

@@ -8,7 +8,7 @@ from typing import Any, Final
 import asyncssh
 import msgspec
 
-from dts_core.errors import HostKeyChanged, HostUnreachable, LoginDenied, RemoteError
+from dts_core.errors import DtsError, HostKeyChanged, HostUnreachable, LoginDenied, RemoteError
 from dts_core.ssh.algorithms import CIPHERS, KEY_EXCHANGES_REFUSED, MACS, SIGNATURES
 from dts_core.ssh.asking import Asking, Question
 from dts_core.ssh.base import type_of
@@ -107,6 +107,10 @@ class Connector:
         except TimeoutError:
             why = f"nobody answered the prompt {question.text!r} in time ({seconds:.3g} s)"
             raise LoginDenied(why, host=target.id) from None
+        except RemoteError:
+            raise
+        except DtsError as error:
+            raise LoginDenied(str(error), host=target.id) from error
         if not given:
             raise LoginDenied(f"the prompt {question.text!r} was not answered", host=target.id)
         return msgspec.structs.replace(ours, passphrase=given[0])

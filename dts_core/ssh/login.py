@@ -208,6 +208,8 @@ class Login(asyncssh.SSHClient):
                 return await asked
         except TimeoutError:
             self._fail(f"nobody answered {what} in time ({left:.3g} s)")
+        except RemoteError as error:
+            self.refusal = self.refusal or error
         except DtsError as error:
             self._fail(str(error))
         finally:
