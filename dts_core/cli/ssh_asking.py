@@ -1,5 +1,6 @@
 """What logins of a run ask, asked on the terminal; signatures, made by the SSH agent here."""
 
+import contextlib
 import getpass
 import sys
 from collections.abc import Sequence
@@ -27,13 +28,17 @@ class Terminal:
         keys: Of the SSH agent here, that the run may log in with.
         hosts: Where they were told that it goes; a signature for another one is asked for.
         ask: Whether there is a person at the terminal.
+        user: Who is to log in to these hosts; empty: as each of them says.
     """
 
-    def __init__(self, keys: Sequence[OwnKey], hosts: Sequence[str], *, ask: bool) -> None:
+    def __init__(
+        self, keys: Sequence[OwnKey], hosts: Sequence[str], *, ask: bool, user: str = ""
+    ) -> None:
         self._agent = OwnAgent()
         self._keys = {key.line for key in keys}
         self._hosts = set(hosts)
         self._ask = ask
+        self._user = user
         self._done: set[str] = set()
 
     def look(self, client: "SyncAdminClient", job: str, listed: "HostRunList") -> None:
@@ -57,12 +62,12 @@ class Terminal:
         _say(asked_by(question.wording))
         try:
             answers = [_typed(each.text, echo=each.echo) for each in question.wording.prompts]
+            for_all = len(self._hosts) > 1 and _yes(
+                "The same answer for every host of this run that asks with these words?"
+            )
         except EOFError:
             client.ssh.decline(question)
             return
-        for_all = len(self._hosts) > 1 and click.confirm(
-            "The same answer for every host of this run that asks with these words", err=True
-        )
         if not client.ssh.answer(question, answers, for_all=for_all).taken:
             _say("nobody has taken the answer: the process that asked may have ended")
 
@@ -74,6 +79,8 @@ class Terminal:
             _say(signed_for(wording))
             if wording.host not in self._hosts and not self._may(wording.host):
                 raise Forbidden(f"it was not signed for {clean(wording.host, 120)}.")
+            if wording.host in self._hosts and self._user not in ("", wording.user):
+                raise Forbidden(f"it was not signed: the run logs in as {clean(self._user, 64)}.")
             answers = self._agent.answer(wording)
         except (Forbidden, ConfigError):
             client.ssh.decline(question)
@@ -82,7 +89,9 @@ class Terminal:
 
     def _may(self, host: str) -> bool:
         """Whether a host that the way leads through gets one too."""
-        return self._ask and click.confirm(f"{clean(host, 120)} is on the way: sign", err=True)
+        with contextlib.suppress(EOFError):
+            return self._ask and _yes(f"{clean(host, 120)} is on the way: sign?")
+        return False
 
 
 def _typed(text: str, *, echo: bool) -> str:
@@ -95,6 +104,10 @@ def _typed(text: str, *, echo: bool) -> str:
     if not line:
         raise EOFError
     return line.rstrip("\n")
+
+
+def _yes(text: str) -> bool:
+    return _typed(f"{text} [y/N]", echo=True).strip().casefold() in ("y", "yes")
 
 
 def _say(text: str) -> None:

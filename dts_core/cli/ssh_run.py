@@ -116,7 +116,7 @@ def _terminal(
         return None
     from dts_core.cli.ssh_asking import Terminal
 
-    return Terminal(keys, started.hosts, ask=part["ask"])
+    return Terminal(keys, started.hosts, ask=part["ask"], user=part["user"])
 
 
 def _label(text: str) -> tuple[str, str]:

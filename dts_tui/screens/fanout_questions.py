@@ -57,7 +57,7 @@ class Questions:
             fresh = [each for each in typed if again or each.id not in self._put]
             self._sign([each for each in mine if each.wording.is_signature], again=again)
             if fresh and self._view.console.overlay is None:
-                self._open(fresh[0], shares=len(typed) > 1)
+                self._open(fresh[0], shares=len(self._hosts()) > 1)
             elif again and not mine:
                 self._view.console.notice(self._why_none(answer), "warn")
 
