@@ -31,6 +31,7 @@
     │   ├── LoginDenied         the host does not take our user, key, password or answers
     │   ├── SessionLost         the connection ended while something ran there
     │   ├── InterpreterUnfit    no Python there that can run functions
+    │   │   └── PackagesGone    what a function imports was taken away there; nothing was run
     │   ├── SetupFailed         a step of its set-up could not be done; what was done before stays, and is known
     │   └── CommandTimedOut     it took longer than it was given
     └── ApiError                what a client raises: the server's answer was a refusal
@@ -341,6 +342,14 @@ class InterpreterUnfit(RemoteError):
     code = "interpreter_unfit"
     default_stage = "python"
     default_advice = "Install Python 3.9 or newer there, or set the virtual host's `python`."
+
+
+class PackagesGone(InterpreterUnfit):
+    """What a function imports was taken away there since it was looked for; nothing was run."""
+
+    code = "packages_gone"
+    default_stage = "packages"
+    default_advice = "Run it again there."
 
 
 class SetupFailed(RemoteError):

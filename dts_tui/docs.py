@@ -128,6 +128,12 @@ are kept apart: `● ok`, `✗ failed`, `○ unreachable`, `◷ timed out`, `⊘
 host printed is shown inert, and what is left out of a long output is counted. `=` shows what the group under the cursor
 printed otherwise than most hosts did, `e` what became of each host in an earlier run.
 
+With "ask me" in the form of the call, what a login asks and is not stored is put before whoever started it: each prompt
+with a line, dots unless the host wants the answer seen, and the time that is left. `enter` answers, `esc` refuses,
+`ctrl+t` has one answer serve every host that asks with the same words; `a` brings the form back. Nothing of it is kept.
+With "as me" the SSH agent here signs the logins to the hosts of the run while its board is open; `a` says so for a run
+that was begun elsewhere.
+
 One key runs the same again on exactly some of the hosts, after a question with their names: `R` those of the group
 under the cursor, `F` the failed, `U` the unreachable, `N` those that never started, `T` the timed out;
 `:again-cancelled` those that were cancelled.

@@ -61,6 +61,16 @@ FANNING_OUT: Final[tuple[Action, ...]] = (
     _again_on("timed-out", ("T",), "again timed out", "had no time left", 27),
     _again_on("cancelled", (), "again cancelled", "were cancelled"),
     Action(
+        "answer",
+        ("a",),
+        "answer",
+        "What a login asks whoever started it: a password, a code, a passphrase; esc there refuses it.",
+        scopes=("board",),
+        permission=ADMIN,
+        footer=21,
+        request='POST /ssh/{id}/questions/QUESTION {{"box": "SEALED"}}',
+    ),
+    Action(
         "majority",
         ("=",),
         "diff",

@@ -41,6 +41,16 @@ HOST_OPTIONS: Final = (
         "So many hosts may end otherwise than ok; with one more nothing new is begun.",
         unset="any number", group="options",
     ),
+    Field(
+        "ask", "switch", "ask me",
+        "Ask whoever starts it for what hosts want and is not stored: passwords, codes, passphrases.",
+        start="false", group="options",
+    ),
+    Field(
+        "as_me", "switch", "as me",
+        "Log in with the keys of the SSH agent here in place of what is stored; it signs while the board is open.",
+        start="false", group="options",
+    ),
 )  # fmt: skip
 
 

@@ -116,6 +116,8 @@ class World:
     """What is remembered of the lists of users, namespaces and virtual hosts."""
     calling: HostChoice | None = None
     """Hosts that were chosen to run something on."""
+    lent: set[str] = field(default_factory=set)
+    """Jobs whose logins the SSH agent here signs."""
 
     def take(self, status: StatusView, now: datetime, monotonic: float) -> None:
         """Note a new answer of GET /status."""

@@ -9,6 +9,7 @@ from msgspec import Meta
 from dts_core.api.decoding import idempotency_key
 from dts_core.api.endpoint import Call, NoQuery, Permission, Position, Routes
 from dts_core.api.resource_routes import WriteQuery
+from dts_core.views.questions import AnswerRequest, AnswerTaken, QuestionList
 from dts_core.views.ssh import (
     HostOutputView,
     HostRunList,
@@ -77,6 +78,26 @@ async def get_host_output(call: Call[NoQuery, None]) -> HostOutputView:
 async def list_output_groups(call: Call[NoQuery, None]) -> OutputGroupList:
     """Hosts with the same answer together, the largest groups first."""
     return await call.services.host_runs.groups(call.caller, call.path("id"))
+
+
+@routes.add("GET", "/ssh/{id}/questions", Permission.ADMIN, answer=QuestionList)
+async def list_questions(call: Call[NoQuery, None]) -> QuestionList:
+    """What logins of a job ask whoever started it, now."""
+    return await call.services.questions.page(call.caller, call.path("id"))
+
+
+@routes.add(
+    "POST",
+    "/ssh/{id}/questions/{name}",
+    Permission.ADMIN,
+    body=AnswerRequest,
+    answer=AnswerTaken,
+)
+async def answer_question(call: Call[NoQuery, AnswerRequest]) -> AnswerTaken:
+    """Answer a question of one's own job, once, sealed to its key; or decline it."""
+    return await call.services.questions.answer(
+        call.caller, call.path("id"), call.path("name"), call.body
+    )
 
 
 @routes.add(

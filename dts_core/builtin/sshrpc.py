@@ -1,5 +1,7 @@
 """A command or a function on many hosts reached by SSH, with the end of each host kept."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
@@ -7,6 +9,8 @@ import msgspec
 from dts_core.builtin import Calling, NotAgain, current
 from dts_core.children.calls import Call
 from dts_core.errors import DtsError
+from dts_core.pep723 import Script
+from dts_core.remote import Person, Remotes
 from dts_core.remote.job import FanOutJob
 from dts_core.remote.work import CallWork, Work
 from dts_core.services.users import LOCAL
@@ -47,6 +51,9 @@ async def main(
     host_seconds: float = 600.0,
     batches: list[int] | None = None,
     failures_max: int | None = None,
+    ask: bool = False,
+    own_keys: list[str] | None = None,
+    user: str = "",
 ) -> dict[str, Any]:
     """Run it on each host once; hosts that an earlier attempt has begun are never begun again.
 
@@ -61,21 +68,29 @@ async def main(
         host_seconds: For one host, once it runs there.
         batches: Sizes of batches, the last one again and again; one begins when the one before has ended.
         failures_max: Hosts that may end otherwise than ok; with one more nothing new is begun.
+        ask: Whether whoever called is asked for what is not stored.
+        own_keys: Public keys of their SSH agent, in place of what is stored; each signature is asked of them.
+        user: Log in as this user of the hosts.
 
     Returns:
         hosts: how many; and how many of them ended in each state. What they printed is kept with the job.
     """
     calling = current()
     kept = min(max(KEPT_BYTES // max(len(hosts), 1), KEPT_LEAST), KEPT_MOST)
-    call = None
+    call = script = None
     if function:
-        call = await _call(calling, function, version, args or [], kwargs or {})
+        call, script = await _call(calling, function, version, args or [], kwargs or {})
         call = msgspec.structs.replace(call, timeout_seconds=host_seconds, result_max=kept)
     plan = FanOutPlan(at_once=at_once, batches=tuple(batches or ()), failures_max=failures_max)
     caller = msgspec.structs.replace(LOCAL, user=calling.submitter)
-    job = FanOutJob(calling, hosts, caller)
-    work = Work(argv=argv or [], call=call, seconds=host_seconds, output_max=kept)
-    counts = await job.run(CallWork(calling.remotes, work), plan)
+    work = Work(argv=argv or [], call=call, script=script, seconds=host_seconds, output_max=kept)
+    person = Person(own_keys=tuple(own_keys or ()), user=user) if ask or own_keys else None
+    async with _remotes(calling, person, ask=ask) as remotes:
+        # What was sent to a host is remembered by those of all.
+        packages = calling.remotes.packages(calling.services.setups.settings) if script else None
+        one = CallWork(remotes, work, packages)
+        job = FanOutJob(calling, hosts, caller, remotes)
+        counts = await job.run(one, plan, prepare=one.prepare)
     bad = {state: count for state, count in counts.items() if state != HostState.OK}
     if bad:
         shares = ", ".join(f"{count} {state}" for state, count in bad.items())
@@ -83,9 +98,33 @@ async def main(
     return {"hosts": len(hosts), **counts}
 
 
+@asynccontextmanager
+async def _remotes(calling: Calling, person: Person | None, *, ask: bool) -> AsyncIterator[Remotes]:
+    """The sessions of all; where a person is asked, some of their own that end with the job."""
+    if person is None:
+        yield calling.remotes
+        return
+    from dts_core.remote.asking import PersonAsking
+
+    asking = PersonAsking(
+        calling.services.questions,
+        calling.job,
+        calling.epoch,
+        calling.submitter,
+        seconds=calling.remotes.prompt_seconds,
+        answers=ask,
+    )
+    try:
+        async with calling.remotes.of_person(asking, person) as remotes:
+            yield remotes
+    finally:
+        asking.forget()
+
+
 async def _call(
     calling: Calling, function: str, version: str, args: list[Any], kwargs: dict[str, Any]
-) -> Call:
+) -> tuple[Call, Script | None]:
+    """The call, and what its source declares."""
     functions = calling.services.functions
     try:
         found = await functions.load(LOCAL, function)
@@ -93,7 +132,9 @@ async def _call(
     except DtsError as error:
         raise CallRefused(str(error)) from error
     chosen = next(each for each in found.versions if each.hash == source.hash)
-    return Call(
+    declares = chosen.dependencies or chosen.requires_python
+    script = Script(chosen.requires_python, chosen.dependencies) if declares else None
+    call = Call(
         id=calling.job,
         function=found.id,
         hash=source.hash,
@@ -103,3 +144,4 @@ async def _call(
         kwargs=msgspec.json.encode(kwargs),
         submitter=calling.submitter,
     )
+    return call, script

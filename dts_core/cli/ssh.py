@@ -62,6 +62,13 @@ class _AfterDashes(click.Command):
     "--max-failures", "failures_max", type=click.IntRange(0), metavar="N",
     help="With more hosts that are not ok, nothing new is begun.",
 )  # fmt: skip
+@click.option(
+    "--ask", is_flag=True, help="Answer here what logins ask: passwords, codes, passphrases."
+)
+@click.option("--as-me", is_flag=True, help="Log in with the keys of your own SSH agent.")
+@click.option(
+    "--login", "user", default="", metavar="USER", help="As this user there; with --ask or --as-me."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-wait", is_flag=True, help="Print the id of the job, and do not wait for it.")
 @server_options
@@ -93,6 +100,8 @@ def ssh(
     selector, argv = _split(words, ctx.meta.get(_ARGV))
     hosts = [name for text in (*selector, *given.pop("named")) for name in _names(text)]
     choice = {name: given.pop(name) for name in ("again", "which", "group")}
+    part = {name: given.pop(name) for name in ("ask", "as_me", "user")}
+    _check_part(part, no_wait=no_wait)
     given["batches"] = [size.strip() for size in given["batches"].split(",") if size.strip()]
     if show:
         _alone("--show", argv, given["function"], choice["again"])
@@ -100,7 +109,7 @@ def ssh(
     if choice["again"]:
         _alone("--again", argv, given["function"], *hosts, *given["labels"])
         which = choice["which"] or ("group" if choice["group"] else "not_ok")
-        return again(where, choice["again"], which, choice["group"], yes=yes, no_wait=no_wait)
+        return again(where, choice["again"], which, choice["group"], part, yes=yes, no_wait=no_wait)
     if choice["which"] or choice["group"]:
         raise click.UsageError("--which and --group go with --again JOB.")
     if bool(argv) == bool(given["function"]):
@@ -108,7 +117,17 @@ def ssh(
     if not hosts and not given["labels"]:
         raise click.UsageError("Name hosts, or --label.")
     _check_can_ask(where, yes)
-    return start(where, hosts, argv, given, yes=yes, no_wait=no_wait)
+    return start(where, hosts, argv, given, part, yes=yes, no_wait=no_wait)
+
+
+def _check_part(part: dict[str, Any], *, no_wait: bool) -> None:
+    """Let pass who can take part in the logins as they say."""
+    if part["ask"] and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError("Nobody can be asked here: --ask needs a terminal.")
+    if part["user"] and not (part["ask"] or part["as_me"]):
+        raise click.UsageError("--login goes with --ask or --as-me.")
+    if no_wait and (part["ask"] or part["as_me"]):
+        raise click.UsageError("--no-wait leaves nobody to answer: not with --ask or --as-me.")
 
 
 def _split(words: tuple[str, ...], after: list[str] | None) -> tuple[list[str], list[str]]:

@@ -16,7 +16,9 @@ from dts_core.plain.ssh import counts, group_text, how
 from dts_core.text import clean
 
 if TYPE_CHECKING:
+    from dts_core.cli.ssh_asking import Terminal
     from dts_core.clients import SyncAdminClient
+    from dts_core.clients.own_agent import OwnKey
     from dts_core.views.ssh import HostRunList, HostRunView, SshStarted
 
 __all__ = ["again", "show_run", "start"]
@@ -30,6 +32,7 @@ def start(
     hosts: Sequence[str],
     argv: Sequence[str],
     given: Mapping[str, Any],
+    part: Mapping[str, Any],
     *,
     yes: bool,
     no_wait: bool,
@@ -43,25 +46,40 @@ def start(
         "args": [json_value(text, "--arg") for text in given["args"]],
         "kwargs": keywords(given["kwargs"]),
     }
+    keys, person = _person(part)
+    if part["user"]:
+        person["user"] = part["user"]
     labels = dict(_label(text) for text in given["labels"])
     with where.client() as client:
-        plan = client.ssh.start(hosts, labels=labels, dry_run=True, **call, **options)
+        plan = client.ssh.start(hosts, labels=labels, dry_run=True, **call, **options, **person)
         what = shlex.join(argv) if argv else given["function"]
         _confirm(where, plan, what, yes=yes)
         # On exactly those that were shown, whatever has changed since.
-        started = client.ssh.start(plan.hosts, **call, **options)
-        return _finish(where, client, started, no_wait=no_wait)
+        started = client.ssh.start(plan.hosts, **call, **options, **person)
+        asking = _terminal(part, keys, started)
+        return _finish(where, client, started, asking, no_wait=no_wait)
 
 
-def again(where: Where, job: str, which: str, digest: str, *, yes: bool, no_wait: bool) -> int:
+def again(
+    where: Where,
+    job: str,
+    which: str,
+    digest: str,
+    part: Mapping[str, Any],
+    *,
+    yes: bool,
+    no_wait: bool,
+) -> int:
     """The same for a run that is done again on some of its hosts."""
     if not yes and (where.as_json or not sys.stdin.isatty()):
         raise click.UsageError("Nobody can be asked here: add --yes.")
+    keys, person = _person(part)
     with where.client() as client:
-        plan = client.ssh.again(job, which, digest=digest, dry_run=True)
+        plan = client.ssh.again(job, which, digest=digest, dry_run=True, **person)
         _confirm(where, plan, f"job {job} again, {which.replace('_', ' ')}", yes=yes)
-        started = client.ssh.again(job, which, digest=digest)
-        return _finish(where, client, started, no_wait=no_wait)
+        started = client.ssh.again(job, which, digest=digest, **person)
+        asking = _terminal(part, keys, started)
+        return _finish(where, client, started, asking, no_wait=no_wait)
 
 
 def show_run(where: Where, job: str, hosts: Sequence[str]) -> int:
@@ -79,6 +97,26 @@ def show_run(where: Where, job: str, hosts: Sequence[str]) -> int:
                 if text:
                     print_line(text.rstrip("\n"))
     return 0 if all(output.state == "ok" for output in outputs) else 1
+
+
+def _person(part: Mapping[str, Any]) -> "tuple[list[OwnKey], dict[str, Any]]":
+    """Keys of the SSH agent here, where they are wanted, and what the server is told."""
+    if not part["as_me"]:
+        return [], {"ask": part["ask"]}
+    from dts_core.clients.own_agent import OwnAgent
+
+    keys = OwnAgent().keys()
+    return keys, {"ask": part["ask"], "own_keys": [key.line for key in keys]}
+
+
+def _terminal(
+    part: Mapping[str, Any], keys: "Sequence[OwnKey]", started: "SshStarted"
+) -> "Terminal | None":
+    if not (part["ask"] or keys):
+        return None
+    from dts_core.cli.ssh_asking import Terminal
+
+    return Terminal(keys, started.hosts, ask=part["ask"], user=part["user"])
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -99,7 +137,12 @@ def _confirm(where: Where, plan: "SshStarted", what: str, *, yes: bool) -> None:
 
 
 def _finish(
-    where: Where, client: "SyncAdminClient", started: "SshStarted", *, no_wait: bool
+    where: Where,
+    client: "SyncAdminClient",
+    started: "SshStarted",
+    asking: "Terminal | None",
+    *,
+    no_wait: bool,
 ) -> int:
     assert started.job is not None
     job = started.job.id
@@ -112,7 +155,7 @@ def _finish(
     if not where.as_json:
         click.echo(f"job {clean(job, 40)}", err=True)
     try:
-        _follow(client, job, _Live(quiet=where.as_json))
+        _follow(client, job, _Live(quiet=where.as_json), asking)
     except KeyboardInterrupt:
         click.echo("it is cancelled; what runs is ended there", err=True)
         client.cancel([job])
@@ -148,13 +191,17 @@ class _Live:
             click.echo("\r\x1b[K", nl=False, err=True)
 
 
-def _follow(client: "SyncAdminClient", job: str, live: _Live) -> None:
+def _follow(
+    client: "SyncAdminClient", job: str, live: _Live, asking: "Terminal | None" = None
+) -> None:
     """Until it is over; a server that is away meanwhile is waited for by the client's own tries."""
     position = 0
     try:
         while True:
             listed = client.ssh.changes(job, position, limit=PAGE)
             live.show(listed)
+            if asking is not None:
+                asking.look(client, job, listed)
             position = listed.position
             if len(listed.items) == PAGE:
                 continue

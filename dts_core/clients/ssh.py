@@ -14,6 +14,9 @@ class SshCalls:
     changes = call(calls.ssh_changes)
     output = call(calls.ssh_output)
     groups = call(calls.ssh_groups)
+    questions = call(calls.ssh_questions)
+    answer = call(calls.answer_question)
+    decline = call(calls.decline_question)
 
 
 class Ssh(SshCalls, AsyncGroup):

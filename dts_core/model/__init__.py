@@ -19,6 +19,7 @@ from dts_core.model.admin import (
     Token,
     User,
 )
+from dts_core.model.asked import LoginQuestion, Prompt, Wording
 from dts_core.model.base import Document, Record
 from dts_core.model.control import (
     CHUNK_MAX,
@@ -123,6 +124,7 @@ __all__ = [
     "LogBatch",
     "LogQuery",
     "LogRecord",
+    "LoginQuestion",
     "Namespace",
     "Notice",
     "Operation",
@@ -133,6 +135,7 @@ __all__ = [
     "Pauses",
     "Progress",
     "ProgressReport",
+    "Prompt",
     "Question",
     "QueuePause",
     "QueueStats",
@@ -149,4 +152,5 @@ __all__ = [
     "Trial",
     "User",
     "VirtualHost",
+    "Wording",
 ]

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dts_core.model import JobError
+from dts_core.model import JobError, Wording
 from dts_core.plain import words
-from dts_core.text import clean
+from dts_core.ssh.base import fingerprint
+from dts_core.text import clean, one_line
 from dts_core.views.ssh import HostRunView, OutputGroup
 
-__all__ = ["STATES", "counts", "group_head", "group_text", "how"]
+__all__ = ["STATES", "asked_by", "counts", "group_head", "group_text", "how", "signed_for"]
 
 STATES: Final = (
     "ok", "failed", "timed_out", "unreachable", "cancelled", "running", "waiting", "never_started",
@@ -33,6 +34,19 @@ def how(run: HostRunView | OutputGroup) -> str:
     if run.exit_status:
         return f"{told}: exit {run.exit_status}"
     return told
+
+
+def asked_by(wording: Wording) -> str:
+    """Which host asks, with its own words above the prompts; one line."""
+    title = one_line(wording.title, 300).strip()
+    told = f"{clean(wording.host, 120)} asks"
+    return f"{told}: {title}" if title else told
+
+
+def signed_for(wording: Wording) -> str:
+    """Which login a signature is asked for; one line."""
+    key = fingerprint(wording.public_key)
+    return f"{clean(wording.host, 120)}: log in as {clean(wording.user, 64)} with key {key}"
 
 
 def _reason(error: JobError) -> str:

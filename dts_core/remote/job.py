@@ -10,7 +10,8 @@ import msgspec
 
 from dts_core.model import HostRun
 from dts_core.remote.ledger import Ledger
-from dts_core.remote.work import HostWork, Run, lost
+from dts_core.remote.remotes import Remotes
+from dts_core.remote.work import HostWork, Prepare, Run, lost
 from dts_core.services.access import Caller
 from dts_core.ssh.fanout import FanOut, FanOutPlan
 from dts_core.ssh.outcome import HostState, Outcome
@@ -47,6 +48,7 @@ class FanOutJob:
         calling: The job.
         hosts: Ids of all its hosts, each once.
         caller: On whose behalf hosts are reached.
+        remotes: The sessions, where they are not those of all.
         resumes: Whether what is run may be begun again, and then goes on: a host without an end is.
         on_end: Hears of each end; by default they are the job's progress.
     """
@@ -56,11 +58,13 @@ class FanOutJob:
         calling: "Calling",
         hosts: Sequence[str],
         caller: Caller,
+        remotes: Remotes | None = None,
         *,
         resumes: bool = False,
         on_end: Callable[[Outcome], None] | None = None,
     ) -> None:
         self._calling = calling
+        self._remotes = remotes or calling.remotes
         self._store: RunStore = calling.services.store
         self._hosts = hosts
         self._caller = caller
@@ -69,7 +73,9 @@ class FanOutJob:
         self._begun: set[str] = set()
         self._counts: Counter[str] = Counter()
 
-    async def run(self, run: Run, plan: FanOutPlan) -> dict[str, int]:
+    async def run(
+        self, run: Run, plan: FanOutPlan, *, prepare: Prepare | None = None
+    ) -> dict[str, int]:
         """Run it on every host that was not begun before; how many hosts stand in each state at the end.
 
         A host that was begun by an earlier claim and has no end is not begun again, unless what is run resumes: it
@@ -79,12 +85,13 @@ class FanOutJob:
         async with Ledger(self._store, calling.job, calling.epoch) as ledger:
             rest = await self._taken_up(ledger)
             host_work = HostWork(
-                calling.remotes,
+                self._remotes,
                 ledger,
                 self._caller,
                 run,
                 why=f"job {calling.job}",
                 on_changed=calling.services.host_trust.changed,
+                prepare=prepare,
                 begun=self._begun,
             )
             left = plan.failures_max

@@ -5,24 +5,42 @@ import importlib
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+import msgspec
+
 from dts_core.errors import InvalidInput
 from dts_core.model import VirtualHost
-from dts_core.remote.making import pool_settings
-from dts_core.remote.targets import check_usable, credentials_of, looked_at, target_of
+from dts_core.remote.making import cache_of, given_of, pool_settings
+from dts_core.remote.targets import (
+    check_usable,
+    credentials_of,
+    has_stored,
+    looked_at,
+    target_of,
+)
 from dts_core.services.access import Caller
 from dts_core.services.vhosts import Vhosts
 from dts_core.services.vhostways import WAY_MAX
-from dts_core.settings import RemoteSettings
-from dts_core.ssh.target import Target
+from dts_core.settings import RemoteSettings, SetupSettings
+from dts_core.ssh.target import Credentials, Target
 
 if TYPE_CHECKING:  # asyncssh is slow to load, and most processes never reach a host
+    from dts_core.remote.packages import Packages
     from dts_core.ssh.asking import Asking
     from dts_core.ssh.calls import Calls
     from dts_core.ssh.pool import Sessions
 
-__all__ = ["Remotes"]
+__all__ = ["Person", "Remotes"]
 
 _MODULES: Final = ("dts_core.ssh.calls", "dts_core.ssh.pool")
+
+
+class Person(msgspec.Struct, frozen=True):
+    """How whoever is asked wants to log in; with neither, with what is stored and their answers."""
+
+    own_keys: tuple[str, ...] = ()
+    """`TYPE BASE64` of their SSH agent's keys, in place of what is stored."""
+    user: str = ""
+    """Log in as this user of the hosts; empty: as the virtual host says."""
 
 
 class HasVhosts(Protocol):
@@ -46,6 +64,7 @@ class Remotes:
     def __init__(
         self, services: HasVhosts, settings: RemoteSettings, asking: "Asking | None" = None
     ) -> None:
+        self._services = services
         self._vhosts = services.vhosts
         self._settings = settings
         self._asking = asking
@@ -54,6 +73,19 @@ class Remotes:
         self._sessions: Sessions | None = None
         self._calls: Calls | None = None
         self._is_open = False
+        self._person: Person | None = None
+        self._packages: Packages | None = None
+
+    @property
+    def prompt_seconds(self) -> float:
+        """In which a person answers."""
+        return self._settings.prompt_seconds
+
+    def of_person(self, asking: "Asking", person: "Person") -> "Remotes":
+        """A pool apart, for one run in which a person is asked: nobody else comes to use what they logged in to."""
+        made = Remotes(self._services, self._settings, asking)
+        made._person = person
+        return made
 
     async def __aenter__(self) -> Self:
         self._is_open = True
@@ -113,11 +145,23 @@ class Remotes:
         way = await self._way(caller, vhost_id)
         target: Target | None = None
         for vhost in reversed(way):
-            opened = await self._vhosts.credentials(caller, vhost.id, why=why)
-            shown = credentials_of(vhost, opened, self._settings.agent_socket)
+            shown = await self._shown(caller, vhost, is_end=vhost.id == vhost_id, why=why)
             target = target_of(vhost, shown, target)
         assert target is not None
-        return target
+        return target if self._person is None else _as_person(target, self._person)
+
+    async def _shown(
+        self, caller: Caller, vhost: VirtualHost, *, is_end: bool, why: str
+    ) -> Credentials:
+        """What is shown to one host of a way: a person's own keys only where the way ends, or nothing is stored."""
+        person = self._person
+        stored = has_stored(vhost, has_agent=bool(self._settings.agent_socket))
+        if person is not None and person.own_keys and (is_end or not stored):
+            return Credentials(own_keys=person.own_keys)
+        opened = await self._vhosts.credentials(caller, vhost.id, why=why)
+        return credentials_of(
+            vhost, opened, self._settings.agent_socket, may_ask=person is not None
+        )
 
     async def showing(self, caller: Caller, vhost_id: str, *, why: str) -> Target:
         """A target that a session never comes of: every key is refused with its fingerprint, nothing is shown there.
@@ -139,6 +183,14 @@ class Remotes:
         jump = await self.target(caller, vhost.jump, why=why) if vhost.jump else None
         return looked_at(vhost, jump)
 
+    def packages(self, settings: SetupSettings) -> "Packages":
+        """Packages of functions on its hosts; one for all who ask."""
+        if self._packages is None:
+            from dts_core.remote.packages import Packages
+
+            self._packages = Packages(cache_of(settings) / "functions", given_of(settings))
+        return self._packages
+
     async def revisions(self, caller: Caller, vhost_id: str) -> tuple[tuple[str, int], ...]:
         """A virtual host and those that its way leads through, each with its revision as it is now.
 
@@ -159,7 +211,20 @@ class Remotes:
                     advice="Give it, or one of its way, another jump.",
                 )
             vhost = await self._vhosts.load(caller, following)
-            check_usable(vhost, for_id=vhost_id, has_agent=bool(self._settings.agent_socket))
+            check_usable(
+                vhost,
+                for_id=vhost_id,
+                has_agent=bool(self._settings.agent_socket),
+                may_ask=self._person is not None,
+            )
             way.append(vhost)
             following = vhost.jump
         return way
+
+
+def _as_person(target: Target, person: Person) -> Target:
+    """The end of a way, logged in to as they say: another connection than one that leads through the same host."""
+    if not (person.own_keys or person.user):
+        return target
+    user = person.user or target.user
+    return msgspec.structs.replace(target, user=user, version=f"{target.version} as a person")

@@ -7,21 +7,31 @@ from typing import Final, TypeAlias
 import msgspec
 
 from dts_core.children.calls import Call
-from dts_core.errors import DtsError, HostKeyChanged, InterpreterUnfit, RemoteError
+from dts_core.errors import (
+    DtsError,
+    HostKeyChanged,
+    InterpreterUnfit,
+    PackagesGone,
+    RemoteError,
+)
 from dts_core.model import JobError
 from dts_core.names import new_id
+from dts_core.pep723 import Script
 from dts_core.remote.ledger import Ledger
+from dts_core.remote.packages import Packages
 from dts_core.remote.remotes import Remotes
 from dts_core.services.access import Caller
 from dts_core.ssh.outcome import HostState, Outcome, failure
 from dts_core.ssh.target import Target
 
-__all__ = ["LOST", "CallWork", "HostWork", "Run", "Work", "lost"]
+__all__ = ["LOST", "CallWork", "HostWork", "Prepare", "Run", "Work", "lost"]
 
 LOST: Final = "lost"
 """Type of the error of a host whose end is not known."""
 Run: TypeAlias = Callable[[Target], Awaitable[Outcome]]
 """What is done with a host that a session stands with."""
+Prepare: TypeAlias = Callable[[Target], Awaitable[object]]
+"""What is made sure of there before the host counts as begun."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +39,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     argv: Sequence[str] = ()
     call: Call | None = None
+    script: Script | None = None
+    """What the function declares (PEP 723), where that is anything."""
     seconds: float
     """For all of it, once it runs."""
     output_max: int
@@ -45,6 +57,7 @@ class HostWork:
         run: What.
         why: Why secrets are opened, as the records say it.
         on_changed: Hears of a host that shows another key than the pinned one.
+        prepare: What comes first.
         begun: Hosts that this job has marked as begun, and goes on with.
     """
 
@@ -57,6 +70,7 @@ class HostWork:
         *,
         why: str,
         on_changed: Callable[[HostKeyChanged], Awaitable[None]],
+        prepare: Prepare | None = None,
         begun: Collection[str] = (),
     ) -> None:
         self._remotes = remotes
@@ -65,6 +79,7 @@ class HostWork:
         self._run = run
         self._why = why
         self._on_changed = on_changed
+        self._prepare = prepare
         self._begun = begun
         self.kept: set[str] = set()
         """Hosts whose end is stored."""
@@ -91,6 +106,8 @@ class HostWork:
         try:
             # Logged in first: what cannot be reached was never begun. The run shares the connection.
             async with self._remotes.sessions.session(target):
+                if self._prepare is not None:
+                    await self._prepare(target)
                 if host not in self._begun and not await self._ledger.begin(host):
                     return lost(host, "another run of this job has begun it")
                 return await self._run(target)
@@ -102,29 +119,53 @@ class HostWork:
 
 
 class CallWork:
-    """A `Run`: a command, or a function.
+    """A `Run`: a command, or a function, whose packages `prepare` makes sure of.
 
     Args:
         remotes: Sessions.
         work: What.
+        packages: Brings what the function declares; None: that is nothing.
     """
 
-    def __init__(self, remotes: Remotes, work: Work) -> None:
+    def __init__(self, remotes: Remotes, work: Work, packages: Packages | None = None) -> None:
         self._remotes = remotes
         self._work = work
+        self._packages = packages
+
+    async def prepare(self, target: Target) -> str:
+        """Where the function's packages lie there; empty: it declares none."""
+        script = self._work.script
+        if script is None or self._packages is None:
+            return ""
+        return await self._packages.ready(self._remotes.sessions, target, script)
 
     async def __call__(self, target: Target) -> Outcome:
         """Run it there, without a guard where there is no Python."""
         work = self._work
         if work.call is not None:
-            call = msgspec.structs.replace(work.call, id=new_id())
-            return await self._remotes.calls.call(target, call)
+            return await self._called(target, work.call)
         outcome = await self._remotes.calls.run(
             target, work.argv, timeout=work.seconds, kept_max=work.output_max
         )
         if outcome.error is not None and outcome.error.type == InterpreterUnfit.code:
             return await self._run_bare(target)
         return outcome
+
+    async def _called(self, target: Target, call: Call) -> Outcome:
+        folder = await self.prepare(target)
+        outcome = await self._call(target, call, folder)
+        if not (folder and _are_gone(outcome)):
+            return outcome
+        assert self._packages is not None
+        assert self._work.script is not None
+        self._packages.forget(
+            target, self._work.script
+        )  # nothing was run, so it may be tried again
+        return await self._call(target, call, await self.prepare(target))
+
+    async def _call(self, target: Target, call: Call, folder: str) -> Outcome:
+        own = msgspec.structs.replace(call, id=new_id())
+        return await self._remotes.calls.call(target, own, packages=folder)
 
     async def _run_bare(self, target: Target) -> Outcome:
         work, started_at = self._work, datetime.now(UTC)
@@ -144,6 +185,13 @@ class CallWork:
             started_at=started_at,
             finished_at=datetime.now(UTC),
         )
+
+
+def _are_gone(outcome: Outcome) -> bool:
+    """Whether its interpreter did not begin for want of its packages."""
+    error = outcome.error
+    is_unreachable = outcome.state is HostState.UNREACHABLE
+    return is_unreachable and error is not None and error.type == PackagesGone.code
 
 
 def lost(host: str, why: str) -> Outcome:

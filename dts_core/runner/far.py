@@ -48,6 +48,8 @@ def _serve(options: dict[str, Any], mark: bytes, folder: str) -> NoReturn:
     """Be a child of the runner: frames over what were standard input and output, all else to standard error."""
     from dts_core.runner import child
 
+    if "packages" in options:
+        _use_packages(options["packages"])
     # The empty one that these imports needed: `dts_core` is now the interpreter's own, or a stand-in with `job`.
     del sys.modules["dts_core"]
     os.chdir(folder)
@@ -59,6 +61,21 @@ def _serve(options: dict[str, Any], mark: bytes, folder: str) -> NoReturn:
     served.update(options["child"])
     child.serve(served, mark)
     os._exit(0)
+
+
+def _use_packages(folder: str) -> None:
+    """Put a folder of packages onto the path; it is held, so that nobody takes it away meanwhile."""
+    import fcntl
+
+    from dts_core.runner import frames
+
+    try:
+        held = os.open(os.path.join(folder, frames.PACKAGES_LOCK), os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_SH)
+    except OSError:
+        os.write(2, frames.NO_PACKAGES)
+        os._exit(NO_COMMAND)
+    sys.path.append(folder)
 
 
 def _command(options: dict[str, Any], mark: bytes, folder: str) -> NoReturn:

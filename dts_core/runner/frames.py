@@ -12,6 +12,11 @@ JOB_HEAD = struct.Struct("!II")
 """Length of the JSON header, length of the args; the kwargs are the rest."""
 PROGRESS_HEAD = struct.Struct("!d")
 
+NO_PACKAGES = b"dts-no-packages"
+"""What a far child says on standard error where the folder of packages that it is given is gone."""
+PACKAGES_LOCK = ".dts-used"
+"""In each such folder, held shared by who runs with it: see `dts_core/ssh/setup/far/packages.py`."""
+
 # worker -> child
 SOURCE = 1
 """Body: hash (64 bytes), length of the function's name (u16), its name, the source."""

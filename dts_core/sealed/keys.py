@@ -105,7 +105,7 @@ class OpeningKey:
         try:
             content: bytes = SealedBox(self._key).decrypt(box)
         except (CryptoError, ValueError, TypeError):
-            raise SealBroken("the secret arguments do not open: they were altered.") from None
+            raise SealBroken("what was sealed does not open: it was altered.") from None
         return content
 
     def written(self) -> str:

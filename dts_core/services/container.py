@@ -31,6 +31,7 @@ from dts_core.services.namespaces import Namespaces
 from dts_core.services.operations import Operations
 from dts_core.services.parts import Components, Parts
 from dts_core.services.passwords import Passwords
+from dts_core.services.questions import Questions
 from dts_core.services.queues import Queues
 from dts_core.services.remotecalls import RemoteCalls
 from dts_core.services.sessions import Sessions
@@ -68,6 +69,7 @@ class Services:
     host_trust: HostTrust
     remote_calls: RemoteCalls
     host_runs: HostRuns
+    questions: Questions
     setups: Setups
     vault: VaultKeys
     sessions: Sessions
@@ -134,6 +136,7 @@ class Services:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self.sessions.sweep()
+                await self.questions.sweep()
             except DtsError as error:
                 _log.info("expired tokens stay until the next sweep: %s", error)
 
@@ -244,6 +247,7 @@ def build_services(
         host_trust=HostTrust(store, clock, vhosts, jobs, writer, bus, mail),
         remote_calls=RemoteCalls(store, functions, ports.targets, jobs, writer, runs, setups),
         host_runs=runs,
+        questions=Questions(store, clock, writer, bus, runs),
         setups=setups,
         vault=VaultKeys(store, writer, vault, [(VHOSTS, sorted(VHOSTS.secret))]),
         sessions=sessions,

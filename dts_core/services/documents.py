@@ -11,6 +11,7 @@ from dts_core.errors import InvalidInput, NotFound
 from dts_core.model import (
     Function,
     HostDrain,
+    LoginQuestion,
     Namespace,
     QueuePause,
     Token,
@@ -22,7 +23,9 @@ from dts_core.services.mistakes import Mistakes, without_value
 from dts_core.stores.base import Store
 from dts_core.views.declared import HIDDEN
 
-Doc = TypeVar("Doc", User, Namespace, Function, Token, QueuePause, HostDrain, VirtualHost)
+Doc = TypeVar(
+    "Doc", User, Namespace, Function, Token, QueuePause, HostDrain, VirtualHost, LoginQuestion
+)
 
 
 class Collection(msgspec.Struct, Generic[Doc], frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from dts_core.hostsets import fold
 from dts_core.model import HostOutput, HostRun, Job, JobError
 from dts_core.model.remote import RUNNING
 from dts_core.services.access import Caller
+from dts_core.services.asked import open_questions
 from dts_core.services.jobs import Jobs
 from dts_core.states import FINAL
 from dts_core.stores.base import Store
@@ -48,6 +49,8 @@ class _Asked(msgspec.Struct, frozen=True):
     hosts: list[str] = []
     vhosts: list[str] = []
     """Of a set-up."""
+    ask: bool = False
+    own_keys: list[str] | None = None
 
 
 class HostRuns:
@@ -161,7 +164,9 @@ class HostRuns:
         return [_view(job, host, runs.get(host)) for host in hosts]
 
     async def _list(self, job: Job, items: list[HostRunView], position: int) -> HostRunList:
-        total = len(hosts_of(job))
+        asked = _asked(job)
+        total = len(asked.hosts)
+        questions = await open_questions(self._store, job) if asked.ask or asked.own_keys else []
         return HostRunList(
             items=items,
             total=total,
@@ -169,6 +174,7 @@ class HostRuns:
             position=position,
             job_state=job.state.value,
             is_over=_is_over(job),
+            questions=len(questions),
         )
 
     async def _gathered(self, job: Job) -> Mapping[tuple[str, str], list[HostRunView]]:
@@ -197,11 +203,15 @@ class HostRuns:
 
 def hosts_of(job: Job) -> list[str]:
     """The hosts that a fan-out goes to, each once; none where its arguments are of another shape."""
-    try:
-        asked = msgspec.json.decode(job.kwargs, type=_Asked)
-    except msgspec.DecodeError:
-        return []
+    asked = _asked(job)
     return list(dict.fromkeys(asked.vhosts if job.function in SETUPS else asked.hosts))
+
+
+def _asked(job: Job) -> _Asked:
+    try:
+        return msgspec.json.decode(job.kwargs, type=_Asked)
+    except msgspec.DecodeError:
+        return _Asked()
 
 
 def _is_over(job: Job) -> bool:

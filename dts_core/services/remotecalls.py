@@ -19,7 +19,7 @@ from dts_core.services.targets import Targets
 from dts_core.stores.base import Store
 from dts_core.text import clean
 from dts_core.views import SubmitRequest, job_view
-from dts_core.views.ssh import SshAgain, SshRequest, SshStarted
+from dts_core.views.ssh import SshAgain, SshPerson, SshRequest, SshStarted
 
 __all__ = ["RemoteCalls"]
 
@@ -79,6 +79,11 @@ class RemoteCalls:
                 "a command or a function is expected, and not both.",
                 fields={"argv": "give argv or function"},
             )
+        if request.user and not (request.ask or request.own_keys):
+            raise InvalidInput(
+                "another user is logged in as by a person: with answers or keys of their own.",
+                fields={"user": "give ask or own_keys too"},
+            )
         version = await self._version(caller, request)
         hosts = await choose_hosts(self._store, request.hosts, request.labels)
         sizes = batch_sizes(request.batches, len(hosts))
@@ -91,6 +96,7 @@ class RemoteCalls:
             "batches": sizes,
             "failures_max": request.failures_max,
         }
+        arguments |= _person(request) | ({"user": request.user} if request.user else {})
         if request.argv:
             arguments["argv"] = request.argv
         else:
@@ -127,6 +133,14 @@ class RemoteCalls:
             started = await self._setups.again(caller, job, hosts, key=key, digest=digest)
             return SshStarted(hosts=hosts_of(started), job=job_view(started))
         arguments = msgspec.json.decode(job.kwargs, type=dict[str, Any])
+        arguments = {name: arguments[name] for name in arguments.keys() - {"ask", "own_keys"}}
+        arguments |= _person(request)
+        if arguments.get("user") and not (request.ask or request.own_keys):
+            raise InvalidInput(
+                f"job {job.id} logged in as {clean(arguments['user'], 64)}, by a person.",
+                fields={"ask": "give ask or own_keys"},
+                advice="Run it again with --ask or --as-me.",
+            )
         sizes = [str(size) for size in arguments.get("batches") or []]
         arguments |= {"hosts": hosts, "batches": batch_sizes(sizes, len(hosts))}
         if dry_run:
@@ -150,12 +164,6 @@ class RemoteCalls:
         chosen = next((each for each in found.versions if each.hash == target.version), None)
         if chosen is None:
             raise Conflict(f"function {request.function} has just been changed: ask again.")
-        if chosen.dependencies:
-            raise InvalidInput(
-                f"function {request.function} declares packages, which hosts reached by SSH do not have.",
-                fields={"function": "declares packages"},
-                advice="Use the standard library alone, or run it on a worker of the host.",
-            )
         if any(each.is_secret for each in chosen.parameters):
             raise InvalidInput(
                 f"function {request.function} takes secret arguments, which only workers open.",
@@ -176,6 +184,12 @@ class RemoteCalls:
         return SshStarted(hosts=hosts_of(job), batches=arguments["batches"], job=job_view(job))
 
 
+def _person(request: SshPerson) -> dict[str, Any]:
+    """What of the arguments says how whoever starts it takes part."""
+    asked: dict[str, Any] = {"ask": True} if request.ask else {}
+    return asked | ({"own_keys": request.own_keys} if request.own_keys else {})
+
+
 def _ops(arguments: dict[str, Any], of: str) -> dict[str, Any]:
     """What the record says of a start."""
     told: dict[str, Any] = {"hosts": fold(arguments["hosts"]), "count": len(arguments["hosts"])}
@@ -183,6 +197,9 @@ def _ops(arguments: dict[str, Any], of: str) -> dict[str, Any]:
         told["argv"] = clean(" ".join(arguments["argv"]), _WORDS_MAX)
     else:
         told["function"] = f"{arguments['function']} {arguments['version']}"
+    for name in ("ask", "own_keys", "user"):
+        if name in arguments:
+            told[name] = arguments[name]
     if of:
         told["again_of"] = of
     return {name: [None, value] for name, value in told.items()}

@@ -14,6 +14,7 @@ from dts_core.deadline import answer_within
 from dts_core.errors import BrokerError, CodecError, DtsError, Throttled
 from dts_core.model import Change, Host, Job, LogBatch, LogRecord
 from dts_core.services.access import Caller
+from dts_core.services.asked import QUESTIONS, question_view
 from dts_core.services.counters import Counters
 from dts_core.services.events import EventBus
 from dts_core.services.hosts import seen_by
@@ -55,7 +56,9 @@ class StreamHub:
         self._bus = bus
         self._counters = counters
         self._subscribers: set[Subscriber] = set()
-        self._dirty: dict[str, dict[str, None]] = {"jobs": {}, "hosts": {}, "alarms": {}}
+        self._dirty: dict[str, dict[str, None]] = {
+            topic: {} for topic in ("jobs", "hosts", "alarms", QUESTIONS.name)
+        }
         self._wake = asyncio.Event()
         self._logs: Subscription | None = None
         self._lost = 0
@@ -155,6 +158,9 @@ class StreamHub:
                 if alarm.id in dirty["alarms"]:
                     self._tell("alarms", alarm, alarm.host)
 
+        for each in dirty[QUESTIONS.name]:
+            await self._tell_question(each)
+
     async def _catch_up(self, subscriber: Subscriber, last: StreamPosition) -> None:
         """Read what came since `last`; the follower joins the live stream before the last read."""
         topics = subscriber.query.topics
@@ -239,6 +245,16 @@ class StreamHub:
                 subscriber.offer("hosts", whole)
             else:
                 subscriber.offer("hosts", _encode(seen_by(subscriber.caller, host)))
+
+    async def _tell_question(self, question_id: str) -> None:
+        if not any(QUESTIONS.name in each.query.topics for each in self._subscribers):
+            return
+        question = await QUESTIONS.find(self._store, question_id)
+        if question is None:
+            return
+        for subscriber in self._subscribers:
+            if subscriber.wants_question(question):
+                subscriber.offer(QUESTIONS.name, _encode(question_view(question)))
 
     def _tell(self, topic: str, value: object, host: str) -> None:
         data = b""

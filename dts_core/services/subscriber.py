@@ -8,12 +8,12 @@ import msgspec
 
 from dts_core.clock import Clock
 from dts_core.errors import InvalidInput
-from dts_core.model import Job, LogQuery, LogRecord
+from dts_core.model import Job, LoginQuestion, LogQuery, LogRecord
 from dts_core.services.access import Caller
 from dts_core.services.logs import matches, sees
 from dts_core.text import clean
 
-TOPICS: Final = frozenset({"jobs", "hosts", "alarms", "queues", "logs"})
+TOPICS: Final = frozenset({"jobs", "hosts", "alarms", "queues", "logs", "questions"})
 RESET: Final = "reset"
 """The event that says: too much was missed, list again."""
 EVENTS_MAX: Final = 1000
@@ -103,6 +103,17 @@ class Subscriber:
             and (not query.function or job.function == query.function)
             and (not query.host or job.host == query.host)
             and self.caller.sees(job)
+        )
+
+    def wants_question(self, question: LoginQuestion) -> bool:
+        """Whether what a login asks is for this follower: for whoever started the job alone."""
+        query = self.query
+        return (
+            "questions" in query.topics
+            and question.state == "open"
+            and query.job in ("", question.job)
+            and self.caller.is_admin
+            and self.caller.user == question.person
         )
 
     def wants_log(self, record: LogRecord) -> bool:

@@ -1,6 +1,9 @@
 """Hosts reached by SSH."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from dts_core.settings.base import Count, Seconds, Settings
 
@@ -19,6 +22,8 @@ class RemoteSettings(Settings, frozen=True):
     connect_seconds: Seconds = 10
     login_seconds: Seconds = 20
     """From an open connection to the end of the login."""
+    prompt_seconds: Annotated[float, Meta(gt=0, le=120)] = 120
+    """In which a person answers what a login asks; then their answer counts no more."""
     keepalive_seconds: Seconds = 15
     """How often an idle connection is asked whether it lives; after three misses it does not."""
     interpreters_per_host: Count = 4

@@ -1,4 +1,4 @@
-"""Questions that a host asks a person during a login: one-time passwords, passwords, whatever it likes."""
+"""What a person is asked during a login: a host's questions, a key's passphrase, a signature of their SSH agent."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -31,5 +31,22 @@ class Asking(Protocol):
             host: Id of the virtual host that asks; a jump host asks for itself.
             title: The host's own words above the questions, made printable; may be empty.
             questions: At least one.
+
+        Raises:
+            DtsError: They could not be put before anybody, or the answer is not to be used.
+        """
+        ...
+
+    async def sign(self, host: str, user: str, key: str, data: bytes) -> bytes | None:
+        """The signature of a key of the person's own; None: they decline. Cancelled when their time is over.
+
+        Args:
+            host: Id of the virtual host that asks for it.
+            user: Who logs in there.
+            key: Its public half, `TYPE BASE64`.
+            data: What is signed: an SSH request for that login.
+
+        Raises:
+            DtsError: See `answer`.
         """
         ...

@@ -41,11 +41,12 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Host:
-    """The interpreters of one host."""
+    """The interpreters of one host, with the same packages."""
 
-    __slots__ = ("free", "idle", "users")
+    __slots__ = ("free", "idle", "packages", "users")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, packages: str) -> None:
+        self.packages = packages
         self.free = asyncio.Semaphore(most)
         self.idle: list[Interpreter] = []
         self.users = 0
@@ -92,7 +93,9 @@ class Calls:
 
     # --- functions --------------------------------------------------------------------------------
 
-    async def call(self, target: Target, call: Call, *, receive: Receive | None = None) -> Outcome:
+    async def call(
+        self, target: Target, call: Call, *, packages: str = "", receive: Receive | None = None
+    ) -> Outcome:
         """Call a function's `main` there; never raises but for cancellation.
 
         Its time (`timeout_seconds`, 0: none) counts from its start there. When that is over, or this is cancelled, it
@@ -101,19 +104,21 @@ class Calls:
         Args:
             target: Where.
             call: What; one call at a time runs in an interpreter, so it has the process to itself.
+            packages: A folder there that it imports from; empty: none.
             receive: Hears what it prints and logs, as it comes.
         """
-        host = self._hosts.get(target.key)
+        key = (*target.key, packages) if packages else target.key
+        host = self._hosts.get(key)
         if host is None:
-            host = self._hosts[target.key] = _Host(self._settings.per_host)
-        self._hosts.move_to_end(target.key)
+            host = self._hosts[key] = _Host(self._settings.per_host, packages)
+        self._hosts.move_to_end(key)
         host.users += 1
         try:
             async with host.free:
                 return await self._call(target, host, Pending(call, receive))
         finally:
             host.users -= 1
-            self._forget(target.key, host)
+            self._forget(key, host)
 
     async def _call(self, target: Target, host: _Host, pending: Pending) -> Outcome:
         try:
@@ -167,7 +172,7 @@ class Calls:
             interpreter = host.idle.pop()
             if interpreter.is_alive and not interpreter.retiring:
                 return interpreter
-        interpreter = Interpreter(target.id)
+        interpreter = Interpreter(target.id, host.packages)
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         life = asyncio.create_task(
             self._live(target, interpreter, opened), name=f"ssh-python-{target.id}"

@@ -6,10 +6,11 @@ import socket
 from typing import Any, Final
 
 import asyncssh
+import msgspec
 
-from dts_core.errors import HostKeyChanged, HostUnreachable, LoginDenied, RemoteError
+from dts_core.errors import DtsError, HostKeyChanged, HostUnreachable, LoginDenied, RemoteError
 from dts_core.ssh.algorithms import CIPHERS, KEY_EXCHANGES_REFUSED, MACS, SIGNATURES
-from dts_core.ssh.asking import Asking
+from dts_core.ssh.asking import Asking, Question
 from dts_core.ssh.base import type_of
 from dts_core.ssh.dial import Dialer
 from dts_core.ssh.gate import Gate
@@ -17,8 +18,8 @@ from dts_core.ssh.hostkeys import offers
 from dts_core.ssh.keycache import KeyCache, Presented
 from dts_core.ssh.login import Login
 from dts_core.ssh.settings import SshSettings
-from dts_core.ssh.target import Target
-from dts_core.text import one_line
+from dts_core.ssh.target import Credentials, Target
+from dts_core.text import clean, one_line
 
 __all__ = ["Connected", "Connector"]
 
@@ -68,7 +69,7 @@ class Connector:
             HostKeyRejected: It is not the host that is meant; it saw nothing of ours.
             LoginDenied: It does not take what we showed.
         """
-        key = await self._keys.key(target.credentials, target.id)
+        key = await self._keys.key(await self._unlocking(target), target.id)
         forms = offers(target.pins)
         tried = 1
         changed: HostKeyChanged | None = None
@@ -88,6 +89,31 @@ class Connector:
                     raise
                 tried += 1
                 await asyncio.sleep(RETRY_SECONDS * tried * random.uniform(0.5, 1.5))
+
+    async def _unlocking(self, target: Target) -> Credentials:
+        """What is shown to the host, with the passphrase that a person gives where one is missing.
+
+        Raises:
+            LoginDenied: They do not give it.
+        """
+        ours = target.credentials
+        if not ours.locked_key or self._asking is None:
+            return ours
+        question = Question(clean(f"Passphrase of {ours.locked_key}", 300), is_secret=True)
+        seconds = self._settings.prompt_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                given = await self._asking.answer(target.id, clean(""), [question])
+        except TimeoutError:
+            why = f"nobody answered the prompt {question.text!r} in time ({seconds:.3g} s)"
+            raise LoginDenied(why, host=target.id) from None
+        except RemoteError:
+            raise
+        except DtsError as error:
+            raise LoginDenied(str(error), host=target.id) from error
+        if not given:
+            raise LoginDenied(f"the prompt {question.text!r} was not answered", host=target.id)
+        return msgspec.structs.replace(ours, passphrase=given[0])
 
     async def _attempt(
         self,
@@ -195,11 +221,13 @@ def _broken(target: Target, login: Login, error: Exception) -> RemoteError:
 
 def _denied(target: Target) -> LoginDenied:
     ours = target.credentials
-    shown = [
-        name
-        for name, value in (("key", ours.private_key), ("agent", ours.agent), ("password", ours.password))
-        if value
-    ]  # fmt: skip
+    offered = {
+        "key of one's own": ours.own_keys,
+        "key": ours.private_key,
+        "agent": ours.agent,
+        "password": ours.password,
+    }
+    shown = [name for name, value in offered.items() if value]
     told = " and ".join(shown) if shown else "nothing"
     return LoginDenied(
         f"it does not let {one_line(target.user, 64)} in ({told} was shown)",

@@ -9,7 +9,7 @@ from typing import Any, Final
 from dts_core.children.answers import raised, returned
 from dts_core.children.calls import Call, Ended
 from dts_core.children.orders import OrderFrames
-from dts_core.errors import InterpreterUnfit, RemoteError, SessionLost
+from dts_core.errors import InterpreterUnfit, PackagesGone, RemoteError, SessionLost
 from dts_core.runner import frames
 from dts_core.ssh.bootstrap import UNFIT, bundle, start_line
 from dts_core.ssh.channel import STDERR, Channel, Receive
@@ -18,6 +18,8 @@ from dts_core.ssh.session import Session
 from dts_core.text import one_line
 
 __all__ = ["Interpreter", "Pending"]
+
+NO_PACKAGES: Final = frames.NO_PACKAGES.decode()
 
 NOISE_MAX: Final = 64 << 10
 """Bytes that a login shell's own files may print before the interpreter greets."""
@@ -54,11 +56,13 @@ class Interpreter(OrderFrames):
 
     Args:
         host: The target's id.
+        packages: A folder there that its functions import from; empty: none.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, packages: str = "") -> None:
         super().__init__()
         self._host = host
+        self._packages = packages
         self._mark = f"dts-{secrets.token_hex(12)}".encode()
         self._greeted = False
         self._rest = bytearray()
@@ -95,7 +99,9 @@ class Interpreter(OrderFrames):
         line = start_line(session.target.python)
         async with session.channel(line, self._take, self._close) as channel:
             options = {"host": self._host, "lines": LINES_PER_SECOND, "memory": 0}
-            told = {"mark": self._mark.decode(), "child": options}
+            told: dict[str, Any] = {"mark": self._mark.decode(), "child": options}
+            if self._packages:
+                told["packages"] = self._packages
             channel.write(bundle(told, near=session.is_near))
             self._channel = channel
             opened.set_result(None)
@@ -132,6 +138,8 @@ class Interpreter(OrderFrames):
             return SessionLost(f"{text}: {one_line(said)}" if said else text, host=self._host)
         if UNFIT in said:
             return InterpreterUnfit("it has no Python that is new enough", host=self._host)
+        if NO_PACKAGES in said:
+            return PackagesGone("the packages that it was given are gone", host=self._host)
         if not said and self._rest:
             said = bytes(self._rest[-500:]).decode("utf-8", "replace")
         if said:

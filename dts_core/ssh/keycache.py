@@ -39,6 +39,11 @@ class KeyCache:
             return key, asyncssh.import_certificate(credentials.certificate)
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError, TypeError):
             # Without its cause, which may hold a part of what was read.
+            if credentials.locked_key:
+                why = f"the passphrase that was given does not open {credentials.locked_key}"
+                raise LoginDenied(
+                    why, host=host, advice="Run it again, and type it anew."
+                ) from None
             why = "its private key or certificate cannot be opened"
             raise LoginDenied(why, host=host, advice="Store them again.") from None
 

@@ -1,17 +1,25 @@
 """One login, as asyncssh asks for it step by step: the host's key first, then what we show of ourselves."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import asyncssh
 
-from dts_core.errors import HostKeyRejected, HostUnreachable, LoginDenied, RemoteError
+from dts_core.errors import (
+    DtsError,
+    HostKeyRejected,
+    HostUnreachable,
+    LoginDenied,
+    RemoteError,
+)
 from dts_core.ssh.algorithms import weakness
 from dts_core.ssh.asking import Asking, Question
 from dts_core.ssh.base import fingerprint
 from dts_core.ssh.hostkeys import judge_authority, judge_key
 from dts_core.ssh.keycache import Presented
+from dts_core.ssh.ownkeys import OwnKey
 from dts_core.ssh.quiet import without_filler
 from dts_core.ssh.target import Target
 from dts_core.text import clean, one_line
@@ -19,6 +27,7 @@ from dts_core.vault import Secret
 
 __all__ = ["Login"]
 
+T = TypeVar("T")
 AGENT_KEYS_MAX: Final = 5
 """Keys of an agent that are shown: sshd ends the login at the sixth try (MaxAuthTries)."""
 BANNER_MAX: Final = 4096
@@ -55,6 +64,7 @@ class Login(asyncssh.SSHClient):
         self._key: list[Presented] = [key] if key is not None else []
         self._agent: asyncssh.SSHAgentClient | None = None
         self._asked_agent = False
+        self._own = list(target.credentials.own_keys[:AGENT_KEYS_MAX]) if asking is not None else []
         self._password = target.credentials.password
         self._asking = asking
         self._left = prompt_seconds
@@ -111,13 +121,26 @@ class Login(asyncssh.SSHClient):
             self.banner += clean(msg[:left], left)
 
     async def public_key_auth_requested(self) -> Any:
-        """The key of ours, then those of the agent; None when there is none left."""
+        """The person's own keys, the key of ours, then those of the agent; None when there is none left."""
+        while self._own:
+            with contextlib.suppress(asyncssh.KeyImportError, ValueError):  # of a kind unknown here
+                return [self._own_key(self._own.pop(0))]
         if self._key:
             return [self._key.pop()]
         if self._asked_agent or not self.target.credentials.agent:
             return None
         self._asked_agent = True
         return await self._agent_keys()
+
+    def _own_key(self, line: str) -> OwnKey:
+        async def sign(data: bytes) -> bytes | None:
+            asking, target = self._asking, self.target
+            if asking is None or self.refusal is not None:
+                return None
+            asked = asking.sign(target.id, target.user, line, data)
+            return await self._in_time(asked, "the question for a signature")
+
+        return OwnKey(line, sign)
 
     async def _agent_keys(self) -> "list[asyncssh.SSHKeyPair] | None":
         wanted = self.target.credentials.agent_keys
@@ -168,19 +191,30 @@ class Login(asyncssh.SSHClient):
         if self._asking is None:
             return None
         self._rounds += 1
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        try:
-            async with asyncio.timeout(self._left):
-                answers = await self._asking.answer(self.target.id, clean(title, 500), questions)
-        except TimeoutError:
-            self._fail("nobody answered its questions in time")
-            return None
-        self._left = max(self._left - (loop.time() - began), 0.0)
+        what = f"the prompt {questions[0].text.strip()!r}"
+        asked = self._asking.answer(self.target.id, clean(title, 500), questions)
+        answers = await self._in_time(asked, what)
         if answers is None or len(answers) != len(questions):
-            self._fail("its questions were not answered")
+            self._fail(f"{what} was not answered")
             return None
         return answers
+
+    async def _in_time(self, asked: Awaitable[T | None], what: str) -> T | None:
+        """What a person says; None, and the login has failed, when they say nothing in the time that is left."""
+        loop = asyncio.get_running_loop()
+        began, left = loop.time(), self._left
+        try:
+            async with asyncio.timeout(left):
+                return await asked
+        except TimeoutError:
+            self._fail(f"nobody answered {what} in time ({left:.3g} s)")
+        except RemoteError as error:
+            self.refusal = self.refusal or error
+        except DtsError as error:
+            self._fail(str(error))
+        finally:
+            self._left = max(left - (loop.time() - began), 0.0)
+        return None
 
     def _fail(self, why: str) -> None:
         self.refusal = self.refusal or LoginDenied(why, host=self.target.id)
@@ -190,6 +224,7 @@ class Login(asyncssh.SSHClient):
     def end_login(self) -> None:
         """Let go of what only the login needed."""
         self._key.clear()
+        self._own.clear()
         self._password = None
         if self._agent is not None:
             self._agent.close()

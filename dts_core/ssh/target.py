@@ -21,6 +21,10 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     agent_keys: tuple[str, ...] = ()
     """`TYPE BASE64` of the agent's keys that may be shown; empty: its first ones."""
     password: Secret | None = None
+    locked_key: str = ""
+    """What to call the private key when a person is asked for its passphrase; empty: it needs none that is missing."""
+    own_keys: tuple[str, ...] = ()
+    """`TYPE BASE64` of keys of the person's own: shown first, signed with by their SSH agent alone."""
 
     def __post_init__(self) -> None:
         if self.certificate and self.private_key is None:

@@ -22,7 +22,23 @@ Which: TypeAlias = Literal[
 ]
 
 
-class SshPlan(View, frozen=True, forbid_unknown_fields=True):
+PublicKey: TypeAlias = Annotated[
+    str, Meta(max_length=16_384, pattern=r"^[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}$")
+]
+OWN_KEYS_MAX = 5
+"""Keys of an SSH agent that are shown: sshd ends the login at the sixth try."""
+
+
+class SshPerson(View, frozen=True, forbid_unknown_fields=True):
+    """How whoever starts it takes part in the logins."""
+
+    ask: bool = False
+    """Ask them what hosts ask, and for the passphrase of a key where it is not stored."""
+    own_keys: Annotated[list[PublicKey], Meta(max_length=OWN_KEYS_MAX)] = []
+    """Public keys of their SSH agent, `TYPE BASE64`: log in with these; each signature is asked of them."""
+
+
+class SshPlan(SshPerson, frozen=True, forbid_unknown_fields=True):
     """How a run goes about its hosts."""
 
     at_once: Annotated[int, Meta(ge=1, le=1000)] = 64
@@ -48,11 +64,13 @@ class SshRequest(SshPlan, frozen=True, forbid_unknown_fields=True):
     """In place of it: namespace/name of a stored function."""
     version: Annotated[str, Meta(max_length=64)] = ""
     """Its hash; empty: the default one."""
+    user: Annotated[str, Meta(pattern=r"^([A-Za-z0-9_.][A-Za-z0-9_.@\\-]{0,63})?$")] = ""
+    """Log in as this user of the hosts; with `ask` or `own_keys`. Empty: as each virtual host says."""
     args: msgspec.Raw = msgspec.Raw(b"[]")
     kwargs: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class SshAgain(View, frozen=True, forbid_unknown_fields=True):
+class SshAgain(SshPerson, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """POST /ssh/{job}/again: the same on some of its hosts, chosen by how they ended."""
 
     which: Which
@@ -104,6 +122,8 @@ class HostRunList(View, frozen=True):
     """Whether no host changes any more."""
     next: int = 0
     """Where the next page begins, as `start`; 0 at the end."""
+    questions: int = 0
+    """What its logins ask whoever started it now: see GET /ssh/{job}/questions."""
 
 
 class HostOutputView(HostRunView, frozen=True):

@@ -10,6 +10,7 @@ from dts_tui.screens.base import Place, View
 from dts_tui.screens.fanout_again import ask_again
 from dts_tui.screens.fanout_difference import show_difference
 from dts_tui.screens.fanout_earlier import choose_earlier
+from dts_tui.screens.fanout_questions import Questions
 from dts_tui.screens.job_actions import ask_cancel, describe_job
 
 _COUNTED: Final = {
@@ -25,6 +26,7 @@ class BoardActions(View):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.fan = FanOut()
+        self.questions = Questions(self, place.key, lambda: list(self.fan.hosts))
 
     def group(self) -> Group | None:
         """The group under the cursor, or the one that the host under it belongs to."""
@@ -55,7 +57,9 @@ class BoardActions(View):
 
     def _again(self, which: str, digest: str = "") -> None:
         if self.fan.job is not None:
-            ask_again(self, self.place.key, what_of(self.fan.job), which=which, digest=digest)
+            given = self.fan.job.kwargs if isinstance(self.fan.job.kwargs, dict) else {}
+            what, ask = what_of(self.fan.job), bool(given.get("ask"))
+            ask_again(self, self.place.key, what, which=which, digest=digest, ask=ask)
 
     def _again_state(self, name: str) -> None:
         if self.has_use(name):
@@ -82,6 +86,10 @@ class BoardActions(View):
     def do_again_unstarted(self) -> None:
         """On exactly those whose turn did not come."""
         self._again_state("again-unstarted")
+
+    def do_answer(self) -> None:
+        """What a login asks."""
+        self.questions.put()
 
     def do_majority(self) -> None:
         """What differs from the largest group."""
@@ -111,6 +119,8 @@ class BoardActions(View):
         """Only what there are hosts for."""
         if name in _COUNTED:
             return self.fan.counts()[_COUNTED[name]] > 0
+        if name == "answer":
+            return bool(self.questions.count)
         if name == "cancel":
             return self.fan.job is not None and not is_final(self.fan.job.state)
         return True

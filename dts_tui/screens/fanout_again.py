@@ -13,7 +13,9 @@ LINE_CELLS = 64
 """Of a line of names within a question."""
 
 
-def ask_again(view: View, job: str, what: str, *, which: str, digest: str = "") -> None:
+def ask_again(
+    view: View, job: str, what: str, *, which: str, digest: str = "", ask: bool = False
+) -> None:
     """Let the server say which hosts are meant, show them, and start it when that is confirmed.
 
     Args:
@@ -22,6 +24,7 @@ def ask_again(view: View, job: str, what: str, *, which: str, digest: str = "") 
         what: What it runs, in words.
         which: failed | unreachable | timed_out | cancelled | never_started | group
         digest: For group: which one.
+        ask: Whether its logins ask, as before.
     """
 
     def meant(answer: SshStarted) -> None:
@@ -33,13 +36,15 @@ def ask_again(view: View, job: str, what: str, *, which: str, digest: str = "") 
     def send() -> None:
         view.ask(
             "again",
-            lambda client: client.ssh.again(job, which, digest=digest),
+            lambda client: client.ssh.again(job, which, digest=digest, ask=ask),
             lambda answer: opened(view, answer),
             writes=True,
         )
 
     view.ask(
-        "meant", lambda client: client.ssh.again(job, which, digest=digest, dry_run=True), meant
+        "meant",
+        lambda client: client.ssh.again(job, which, digest=digest, ask=ask, dry_run=True),
+        meant,
     )
 
 

@@ -110,6 +110,7 @@ class Board(BoardTitles):
         self._got_job(job)
         if self.fan.changed(page):
             self._show()
+        self.questions.look(page.questions)
         self.stamp.at = self.console.monotonic()
         if self.fan.is_over and not was_over:
             self.refresh_data()  # who never started has no change of its own

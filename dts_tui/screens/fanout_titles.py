@@ -42,6 +42,7 @@ class BoardTitles(BoardActions):
         return [
             ("same answer", "title"),
             (f" ─ {count}", "dim"),
+            *self.questions.line(),
             (" ─ tab: hosts", "faint"),
         ], self._age()
 

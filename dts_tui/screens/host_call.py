@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from typing import TYPE_CHECKING
 
 from dts_core.hostsets import fold
 from dts_core.plain import words
@@ -12,8 +13,12 @@ from dts_tui.draw import Line, fit, rule
 from dts_tui.forms import FieldError
 from dts_tui.host_form import COMMAND, HostChoice, HostForm, host_form, question
 from dts_tui.screens.fanout_again import host_lines, opened
+from dts_tui.screens.fanout_signing import own_keys
 from dts_tui.screens.submit import Submit
 from dts_tui.widgets.overlays import Confirm
+
+if TYPE_CHECKING:
+    from dts_core.clients import AdminClient
 
 HEAD_LINES = 3
 
@@ -76,6 +81,7 @@ class HostCall(Submit):
         if self.fields.errors(shout=True):
             return
         call, hosts = form.call(self.place.key), list(self.choice.hosts)
+        as_me = call.pop("as_me", False)
         self.sending = True
 
         def meant(answer: SshStarted) -> None:
@@ -83,12 +89,20 @@ class HostCall(Submit):
             asked = question(form.shown_call(call), len(answer.hosts), answer.batches)
             self.console.open_overlay(Confirm(asked, host_lines(answer.hosts), "Run", send))
 
+        async def start(client: "AdminClient") -> SshStarted:
+            return await client.ssh.start(hosts, own_keys=await own_keys() if as_me else [], **call)
+
+        def begun(answer: SshStarted) -> None:
+            if as_me and answer.job is not None:
+                self.console.world.lent.add(answer.job.id)
+            self._started(answer)
+
         def send() -> None:
             self.sending = True
             self.ask(
                 "start",
-                lambda client: client.ssh.start(hosts, **call),
-                self._started,
+                start,
+                begun,
                 failed=self.refused,
                 writes=True,
             )
@@ -116,6 +130,8 @@ class HostCall(Submit):
             return known
         try:
             call = self.form.shown_call(self.form.call(self.place.key))
+            if call.pop("as_me", False):
+                call["own_keys"] = ["..."]
         except FieldError:
             return known
         word = f"-- {shlex.join(call['argv'])}" if "argv" in call else f"--call {self.place.key}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dts_core.vault import KeyFile
+from tests.support.askinghost import CODE, PASSWORD, add_asking, asking_server, open_question
 from tests.support.distributed import DAEMONS, distributed
 from tests.support.mongodb import MongoAddress
 from tests.support.processes import eventually
@@ -60,4 +61,31 @@ def test_another_internal_daemon_goes_on(
             assert {run.error.type for run in runs.values() if run.error} <= {"lost"}
             assert set(Counter(path.read_text().count("\n") for path in marks.iterdir())) == {1}
             assert len(list(marks.iterdir())) >= HOSTS - len(lost)
+            first.end()
+
+
+def test_an_answer_finds_the_daemon_that_asked(
+    rabbit: RabbitNode, mongodb: MongoAddress, tmp_path: Path
+) -> None:
+    """It is given to a server, and opened by another process alone; when that was killed, the server says so."""
+    with asking_server() as liar, distributed(tmp_path, rabbit.vhost(), mongodb.fresh()) as engine:
+        engine.server()
+        engine.daemon([name for name in DAEMONS if name != "internal"])
+        first = engine.daemon(["internal"])
+        with engine.client(workers=0) as client:
+            add_asking(client, liar)
+            started = client.ssh.start(["bank"], argv=["true"], ask=True)
+            assert started.job is not None
+            job = started.job.id
+            assert client.ssh.answer(open_question(client, job), [PASSWORD, CODE]).taken
+            eventually(
+                lambda: client.job(job).state == "done", seconds=MANY_SECONDS, what="it is done"
+            )
+            again = client.ssh.start(["bank"], argv=["true"], ask=True)
+            assert again.job is not None
+            question = open_question(client, again.job.id)
+            engine.running.remove(first)
+            first.kill()
+            assert not client.ssh.answer(question, [PASSWORD, CODE]).taken
+            assert liar.answered == [[PASSWORD, CODE]]
             first.end()

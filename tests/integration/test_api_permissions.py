@@ -83,6 +83,8 @@ ALLOWED: dict[tuple[str, str], Row] = {
     ("GET", "/ssh/{id}/hosts"): (404, {}),
     ("GET", "/ssh/{id}/hosts/{name}/output"): (404, {}),
     ("GET", "/ssh/{id}/groups"): (404, {}),
+    ("GET", "/ssh/{id}/questions"): (404, {}),
+    ("POST", "/ssh/{id}/questions/{name}"): (404, {"json": {"declined": True}}),
     ("POST", "/ssh/{id}/again"): (404, {"json": {"which": "failed"}}),
     ("POST", "/admin/vhosts/{id}/init"): (201, {"json": {"dry_run": True}}),
     ("POST", "/admin/vhosts/{id}/remove"): (201, {"json": {}}),

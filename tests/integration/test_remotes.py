@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from dts_core.errors import InvalidInput, NotFound
-from dts_core.remote import Remotes
+from dts_core.remote import Person, Remotes
 from dts_core.services.users import LOCAL
 from dts_core.settings import RemoteSettings
 from dts_core.ssh.outcome import HostState
+from dts_core.ssh.target import Credentials
 from tests.support.server import Server, serve
 from tests.support.sshd import SshServer, ssh_server
-from tests.support.sshkeys import PASSPHRASE, private_key
+from tests.support.sshkeys import PASSPHRASE, private_key, public_line
 
 pytestmark = pytest.mark.external("sshd")
 
@@ -101,3 +102,40 @@ async def test_who_cannot_be_reached_is_told(server: Server, sshd: SshServer) ->
     async with reaching(server, agent_socket="/run/agent") as remotes:
         target = await remotes.target(LOCAL, "agent", why="a test")
         assert target.credentials.agent == "/run/agent"
+
+
+class Nobody:
+    """Answers nothing."""
+
+    async def answer(self, *_: object) -> None:
+        return None
+
+    async def sign(self, *_: object) -> None:
+        return None
+
+
+async def test_a_person_logs_in_as_they_say(server: Server, sshd: SshServer) -> None:
+    """Their keys where the way ends, what is stored on the way; a host that is both has two connections."""
+    await add(server, sshd, "door")
+    await add(server, sshd, "web-1", jump="door")
+    await add(server, sshd, "bare", ssh_pem_cert=None, auth="ask", jump="door")
+    key = public_line(private_key())
+    async with reaching(server) as remotes:
+        own = Person(own_keys=(key,), user="anna")
+        async with remotes.of_person(Nobody(), own) as theirs:
+            door = await theirs.target(LOCAL, "door", why="a test")
+            web = await theirs.target(LOCAL, "web-1", why="a test")
+        assert web.jump is not None
+        assert (web.user, web.credentials.own_keys, web.credentials.private_key) == (
+            "anna",
+            (key,),
+            None,
+        )
+        assert (web.jump.user, web.jump.credentials.own_keys) == (sshd.user, ())
+        assert web.jump.credentials.private_key is not None
+        assert door.key != web.jump.key
+        async with remotes.of_person(Nobody(), Person()) as asked:
+            bare = await asked.target(LOCAL, "bare", why="a test")
+        assert bare.credentials == Credentials()
+    listed = await server.call("GET", "/admin/operations", params={"doc_id": "web-1"})
+    assert not [each for each in listed.json()["items"] if each["op_type"] == "open"]

@@ -274,6 +274,7 @@ GLOBAL: Final[Mapping[str, tuple[Route, ...]]] = {
         ("POST", "/admin/vhosts/{id}/forget-key"),
         ("POST", "/ssh"), ("POST", "/ssh/{id}/again"), ("GET", "/ssh/{id}/hosts"),
         ("GET", "/ssh/{id}/hosts/{name}/output"), ("GET", "/ssh/{id}/groups"),
+        ("GET", "/ssh/{id}/questions"), ("POST", "/ssh/{id}/questions/{name}"),
         ("POST", "/admin/vhosts/{id}/init"), ("POST", "/admin/vhosts/{id}/remove"),
         ("POST", "/admin/vhosts/{id}/rotate"),
         ("GET", "/admin/vault"), ("POST", "/admin/vault/rotate"),

@@ -31,6 +31,8 @@ class Liar:
         """The answers that let in."""
         self.answered: list[list[str]] = []
         self.banner = ""
+        self.forwards = False
+        """Whether it lets others through."""
         self.open: list[asyncssh.SSHServerConnection] = []
 
     def target(self, **changes: Any) -> Target:
@@ -60,6 +62,9 @@ class _Door(asyncssh.SSHServer):
         if self._liar.banner:
             self._connection.send_auth_banner(self._liar.banner)
         return True
+
+    def connection_requested(self, *where: object) -> bool:
+        return self._liar.forwards
 
     def public_key_auth_supported(self) -> bool:
         return not self._liar.rounds

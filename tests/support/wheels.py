@@ -6,12 +6,13 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 
-def wheel(folder: Path, name: str, version: str, source: str) -> Path:
+def wheel(folder: Path, name: str, version: str, source: str, *needs: str) -> Path:
     """Write a wheel of one module into a folder; returns its file."""
     stem = f"{name}-{version}"
+    told = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     files = {
         f"{name}.py": source,
-        f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{stem}.dist-info/METADATA": told + "".join(f"Requires-Dist: {each}\n" for each in needs),
         f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: dts\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{path},{_digest(text)},{len(text)}\n" for path, text in files.items())

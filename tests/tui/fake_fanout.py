@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 
-from dts_core.model import JobError
+from dts_core.model import JobError, Prompt, Wording
+from dts_core.sealed import OpeningKey
 from dts_core.views import JobView
+from dts_core.views.questions import AnswerTaken, QuestionList, QuestionView
 from dts_core.views.ssh import HostOutputView, HostRunList, HostRunView, SshStarted
 from tests.tui.fake_server import START, FakeServer, make_job
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m evil \u202eback"
 
 
@@ -21,6 +24,8 @@ class FanOutServer(FakeServer):
         super().__init__()
         self.runs: dict[str, dict[str, HostRunView]] = {}
         self.outputs: dict[tuple[str, str], HostOutputView] = {}
+        self.questions: list[QuestionView] = []
+        self.answers: list[dict[str, Any]] = []
         self.fan = self.start(hosts, argv or ["uname", "-r"])
         self._moves = 0
 
@@ -84,9 +89,36 @@ class FanOutServer(FakeServer):
             return self._started(body["hosts"], body["argv"], query)
         if parts[-1] == "again":
             return self._again(parts[1], body, query)
+        if parts[2] == "questions":
+            return self._asked(parts, body)
         if parts[-1] == "hosts":
             return self._hosts(parts[1], query)
         return self.outputs.get((parts[1], parts[3])) or self.runs[parts[1]].get(parts[3])
+
+    def ask(self, host: str, *prompts: Prompt, title: str = "") -> OpeningKey:
+        """A login asks admin; the key that opens the answer."""
+        key = OpeningKey.new()
+        wording = Wording(host=host, title=title, prompts=list(prompts))
+        if not prompts:
+            wording = Wording(host=host, user="ann", public_key=KEY, data=b"login")
+        self.questions.append(
+            QuestionView(
+                id=f"{self.fan.id}-{len(self.questions) + len(self.answers)}",
+                job=self.fan.id,
+                person="admin",
+                wording=wording,
+                sealing_key=str(key.public),
+                deadline=START + timedelta(days=10_000),
+            )
+        )
+        return key
+
+    def _asked(self, parts: list[str], body: Any) -> QuestionList | AnswerTaken:
+        if len(parts) == 3:
+            return QuestionList(items=self.questions)
+        self.questions = [each for each in self.questions if each.id != parts[3]]
+        self.answers.append(body)
+        return AnswerTaken(taken=True)
 
     def _again(self, job: str, body: dict[str, str], query: dict[str, str]) -> SshStarted:
         runs = self.runs[job].values()
@@ -118,4 +150,5 @@ class FanOutServer(FakeServer):
         return HostRunList(
             items=items, total=len(runs), counts=counts, position=position, next=following,
             job_state="running", is_over=over,
+            questions=len(self.questions),
         )  # fmt: skip

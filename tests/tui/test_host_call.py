@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from dts_core.clients.own_agent import OwnAgent, OwnKey
 from tests.support.server import Server
 from tests.tui.driving import Driver
 from tests.tui.walking import Walk
@@ -85,6 +86,24 @@ async def test_a_function_with_its_arguments(walk: Walk) -> None:
         await drive.shows("needs a value")
         await drive.keys("<42>", "tab", "tab", "tab", "tab", "<1,50%>", "tab", "<0>")
         await asked(drive, "ops/count(most=42", "on 4 hosts?", "batches of 1, 2, 1", "0 failures")
+
+
+async def test_who_runs_it_takes_part_in_the_logins(
+    walk: Walk, real: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two switches, off by themselves: asked for what is not stored, and the keys of the SSH agent here."""
+    key = OwnKey(f"ssh-ed25519 {'A' * 68}", "mine")
+    monkeypatch.setattr(OwnAgent, "keys", lambda agent: [key])
+    async with walk(size=(120, 36)) as drive:
+        await to_hosts(drive)
+        await choose(drive)
+        await drive.keys("<uptime>", *["tab"] * 5, "left", "tab", "left")
+        await asked(drive, "Run uptime on 1 host?")
+        await drive.keys("y")
+        await drive.shows("started on 1 host")
+    [job] = (await real.call("GET", "/jobs", params={"function": "dts/sshrpc"})).json()["items"]
+    assert job["kwargs"]["ask"]
+    assert job["kwargs"]["own_keys"] == [key.line]
 
 
 async def test_one_host_from_its_page(walk: Walk) -> None:

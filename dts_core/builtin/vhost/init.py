@@ -1,6 +1,5 @@
 """A worker on a host that has sh and Python: looked at, planned, made, and seen to live."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -10,6 +9,7 @@ from dts_core.builtin.vhost.heartbeat import Heard, first_heartbeat
 from dts_core.builtin.vhost.hosts import Board, caller_of, on_hosts
 from dts_core.builtin.vhost.logins import authorities, login_of
 from dts_core.model import VirtualHost
+from dts_core.remote.making import cache_of, given_of
 from dts_core.vault import Secret
 
 if TYPE_CHECKING:
@@ -78,16 +78,7 @@ def setup_of(calling: Calling) -> "Setup":
     from dts_core.ssh.setup.wheels.release import Shelf
 
     settings = calling.services.setups.settings
-    given = Path(settings.wheels).expanduser() if settings.wheels else None
-    return Setup(calling.remotes.sessions, Shelf(_cache(settings.cache), given))
-
-
-def _cache(named: str) -> Path:
-    if named:
-        return Path(named).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("dts", appauthor=False)) / "setup"
+    return Setup(calling.remotes.sessions, Shelf(cache_of(settings), given_of(settings)))
 
 
 async def sudo_of(calling: Calling, target: "Target", scope: str) -> Secret | None:

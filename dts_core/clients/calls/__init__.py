@@ -80,11 +80,14 @@ from dts_core.clients.calls.sessions import login, logout, session
 from dts_core.clients.calls.setups import init_vhost, remove_vhost, rotate_vhost
 from dts_core.clients.calls.signing import resign, signing
 from dts_core.clients.calls.ssh import (
+    answer_question,
+    decline_question,
     ssh_again,
     ssh_changes,
     ssh_groups,
     ssh_hosts,
     ssh_output,
+    ssh_questions,
     start_ssh,
 )
 from dts_core.clients.calls.tokens import (
@@ -111,12 +114,14 @@ __all__ = [
     "add_vhost",
     "again",
     "alarms",
+    "answer_question",
     "attempts",
     "cancel",
     "change_password",
     "counts",
     "dead_letter",
     "dead_letters",
+    "decline_question",
     "delete_document",
     "delete_function",
     "deploy_function",
@@ -178,6 +183,7 @@ __all__ = [
     "ssh_groups",
     "ssh_hosts",
     "ssh_output",
+    "ssh_questions",
     "start_ssh",
     "status",
     "submission",

@@ -1,10 +1,12 @@
 """Commands and functions on many hosts reached by SSH."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dts_core.clients.describe import Request, dry, get, segment, write
 from dts_core.names import new_id
+from dts_core.views.questions import AnswerTaken, QuestionList, QuestionView
 from dts_core.views.ssh import HostOutputView, HostRunList, OutputGroupList, SshStarted
 
 
@@ -21,6 +23,9 @@ def start_ssh(
     host_seconds: float = 600.0,
     batches: Sequence[str] = (),
     failures_max: int | None = None,
+    ask: bool = False,
+    own_keys: Sequence[str] = (),
+    user: str = "",
     dry_run: bool = False,
 ) -> Request[SshStarted]:
     """Run a command or a function on many hosts as one job; answers with the hosts and the job.
@@ -37,6 +42,9 @@ def start_ssh(
         host_seconds: For one host, once it runs there.
         batches: Sizes, or shares as `25%`; the last one again and again.
         failures_max: Hosts that may end otherwise than ok; None: any number.
+        ask: Answer what hosts ask: see `questions`.
+        own_keys: Public keys of an SSH agent here, `TYPE BASE64`: log in with these; see `questions`.
+        user: Log in as this user of the hosts; with `ask` or `own_keys`.
         dry_run: Start nothing, only say which hosts are meant.
     """
     body = {
@@ -51,12 +59,20 @@ def start_ssh(
         "host_seconds": host_seconds,
         "batches": list(batches),
         "failures_max": failures_max,
+        **_person(ask, own_keys),
+        **({"user": user} if user else {}),
     }
     return write("POST", "/ssh", SshStarted, body, key=new_id(), query=dry(dry_run))
 
 
 def ssh_again(
-    job: str, which: str, *, digest: str = "", dry_run: bool = False
+    job: str,
+    which: str,
+    *,
+    digest: str = "",
+    ask: bool = False,
+    own_keys: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> Request[SshStarted]:
     """The same again on exactly the hosts that ended in one way.
 
@@ -64,9 +80,12 @@ def ssh_again(
         job: The earlier one.
         which: failed | unreachable | timed_out | cancelled | never_started | not_ok | group
         digest: For group: which one.
+        ask: See `start`.
+        own_keys: See `start`.
         dry_run: Start nothing, only say which hosts are meant.
     """
-    path, body = f"/ssh/{segment(job)}/again", {"which": which, "digest": digest}
+    path = f"/ssh/{segment(job)}/again"
+    body = {"which": which, "digest": digest, **_person(ask, own_keys)}
     return write("POST", path, SshStarted, body, key=new_id(), query=dry(dry_run))
 
 
@@ -92,3 +111,38 @@ def ssh_output(job: str, host: str) -> Request[HostOutputView]:
 def ssh_groups(job: str) -> Request[OutputGroupList]:
     """Hosts with the same answer together, the largest groups first."""
     return get(f"/ssh/{segment(job)}/groups", OutputGroupList)
+
+
+def ssh_questions(job: str) -> Request[QuestionList]:
+    """What logins of a job ask whoever started it, now."""
+    return get(f"/ssh/{segment(job)}/questions", QuestionList)
+
+
+def answer_question(
+    question: QuestionView, answers: Sequence[str], *, for_all: bool = False
+) -> Request[AnswerTaken]:
+    """Answer one, sealed here: only the process that asked can open it.
+
+    Args:
+        question: As it was listed.
+        answers: One for each prompt; of a signature, itself in base64.
+        for_all: Use them for every host of the job that asks with the same words.
+    """
+    from dts_core.sealed.answers import seal_answers
+
+    box = seal_answers(question.sealing_key, question.id, question.wording, answers)
+    return _answered(question, {"box": base64.b64encode(box).decode(), "for_all": for_all})
+
+
+def decline_question(question: QuestionView) -> Request[AnswerTaken]:
+    """Do not answer: the login goes on without it, and mostly fails."""
+    return _answered(question, {"declined": True})
+
+
+def _answered(question: QuestionView, body: Mapping[str, Any]) -> Request[AnswerTaken]:
+    path = f"/ssh/{segment(question.job)}/questions/{segment(question.id)}"
+    return write("POST", path, AnswerTaken, body)
+
+
+def _person(ask: bool, own_keys: Sequence[str]) -> dict[str, Any]:
+    return ({"ask": True} if ask else {}) | ({"own_keys": list(own_keys)} if own_keys else {})

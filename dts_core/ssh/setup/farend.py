@@ -35,7 +35,8 @@ _READY: Final = 'echo "$0" >&2; exec "$@"'
 class FarEnd:
     """Made by `opened`; one order at a time."""
 
-    def __init__(self, host: str, password: Secret | None) -> None:
+    def __init__(self, host: str, password: Secret | None, stage: Stage) -> None:
+        self._stage = stage
         self._host = host
         self._password = password
         self._asked = 0
@@ -83,11 +84,27 @@ class FarEnd:
 
     @classmethod
     @asynccontextmanager
+    async def for_packages(cls, session: Session) -> AsyncIterator["FarEnd"]:
+        """One that keeps packages of functions, in the very Python that runs them. Raises as `opened`."""
+        try:
+            visit = cls._visit(session, CALLS_LEAST, False, None, code=_packages_stage())
+            async with visit as far:
+                yield far
+        except _Unfit:
+            raise await without_python(session) from None
+
+    @classmethod
+    @asynccontextmanager
     async def _visit(
-        cls, session: Session, least: tuple[int, int], root: bool, password: Secret | None
+        cls,
+        session: Session,
+        least: tuple[int, int],
+        root: bool,
+        password: Secret | None,
+        code: Stage | None = None,
     ) -> AsyncIterator["FarEnd"]:
         target = session.target
-        far = cls(target.id, password)
+        far = cls(target.id, password, code or _stage())
         argv = start_argv(target.python, least)
         by_sudo = root and target.user != "root"
         if by_sudo:
@@ -106,7 +123,7 @@ class FarEnd:
             async with asyncio.timeout(START_SECONDS):
                 if by_sudo:
                     await self._pass_sudo()
-                self._write(packed(_stage(), {"mark": self._mark}, near=near))
+                self._write(packed(self._stage, {"mark": self._mark}, near=near))
                 await self._until(lambda: self._greeted)
         except TimeoutError:
             why = f"nothing answers within {START_SECONDS:g} s"
@@ -260,10 +277,19 @@ class _Unfit(Exception):
 @cache
 def _stage() -> Stage:
     folder = Path(__file__).parent / "far"
-    left_out = ("__init__", "supervisor")
+    left_out = ("__init__", "supervisor", "packages")
     files = [file for file in sorted(folder.glob("*.py")) if file.stem not in left_out]
     sources = {file.stem: file.read_text("utf-8") for file in files}
     return stage(PACKAGE, sources, entry="serve")
+
+
+@cache
+def _packages_stage() -> Stage:
+    """Without what a set-up alone needs: small installations of Python lack modules of that."""
+    folder = Path(__file__).parent / "far"
+    names = ("base", "facts", "packages", "unpacking", "wire")
+    sources = {name: (folder / f"{name}.py").read_text("utf-8") for name in names}
+    return stage(PACKAGE, sources, entry="packages")
 
 
 @cache

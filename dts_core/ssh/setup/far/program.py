@@ -2,19 +2,17 @@
 
 import configparser
 import contextlib
-import hashlib
 import os
 import shutil
 import stat
 import sys
-import tarfile
 import venv
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import IO, Any
 
-from dts_core.ssh.setup.far.base import Failed, Place
+from dts_core.ssh.setup.far import unpacking
+from dts_core.ssh.setup.far.base import Place
 
 KEPT = 2
 MARK = "dts-release"
@@ -88,26 +86,12 @@ def _unpack(versions: Path, release: str, given: "dict[str, Any]", body: "Iterat
     draft.mkdir(mode=0o755)
     draft.chmod(0o755)
     spool = draft / "wheels.tar"
-    with spool.open("wb") as out:
-        told = hashlib.sha256()
-        for piece in body:
-            told.update(piece)
-            out.write(piece)
-    if told.hexdigest() != given["sha256"]:
-        raise Failed("the files that came are not those that were sent")
+    unpacking.receive(spool, given["sha256"], body)
     venv.EnvBuilder(symlinks=True, with_pip=False).create(draft)
     home = versions / release
     library = draft / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-    with tarfile.open(spool) as archive:
-        wanted = dict(given["wheels"])
-        for entry in archive:
-            file = archive.extractfile(entry)
-            if file is None or wanted.pop(entry.name, None) != _sha256(file):
-                raise Failed(f"{entry.name} is not the wheel that was sent")
-            file.seek(0)
-            _install(file, library, draft, home)
-    if wanted:
-        raise Failed(f"wheels are missing: {', '.join(sorted(wanted))}")
+    for file in unpacking.wheels_of(spool, given["wheels"]):
+        _install(file, library, draft, home)
     spool.unlink()
     _open_to_all(draft)
     (draft / MARK).write_text(_mark(draft, release))
@@ -115,38 +99,16 @@ def _unpack(versions: Path, release: str, given: "dict[str, Any]", body: "Iterat
     draft.rename(home)
 
 
-def _sha256(file: "IO[bytes]") -> str:
-    told = hashlib.sha256()
-    for piece in iter(lambda: file.read(1 << 20), b""):
-        told.update(piece)
-    return told.hexdigest()
-
-
 def _install(file: "IO[bytes]", library: Path, draft: Path, home: Path) -> None:
-    with zipfile.ZipFile(file) as wheel:
-        for entry in wheel.infolist():
-            target = _target(entry.filename, library, draft)
-            if target is None or entry.is_dir():
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with wheel.open(entry) as source, target.open("wb") as out:
-                shutil.copyfileobj(source, out)
-            is_program = (entry.external_attr >> 16) & 0o111 or target.parent == draft / "bin"
-            target.chmod(0o755 if is_program else 0o644)
-            if entry.filename.endswith(".dist-info/entry_points.txt"):
-                _write_scripts(target.read_text("utf-8"), draft, home)
-
-
-def _target(name: str, library: Path, draft: Path) -> "Optional[Path]":
-    """Where a file of a wheel goes; None: it is not needed here."""
-    parts = name.split("/")
-    if name.startswith("/") or ".." in parts:
-        raise Failed(f"a wheel holds a file outside of it: {name!r}")
-    if not parts[0].endswith(".data") or len(parts) < 3:
-        return library.joinpath(*parts)
     roots = {"purelib": library, "platlib": library, "scripts": draft / "bin", "data": draft}
-    root = roots.get(parts[1])
-    return None if root is None else root.joinpath(*parts[2:])
+
+    def on_file(entry: "Any", target: Path) -> None:
+        is_program = (entry.external_attr >> 16) & 0o111 or target.parent == draft / "bin"
+        target.chmod(0o755 if is_program else 0o644)
+        if entry.filename.endswith(".dist-info/entry_points.txt"):
+            _write_scripts(target.read_text("utf-8"), draft, home)
+
+    unpacking.install(file, lambda name: unpacking.target(name, roots), on_file)
 
 
 def _write_scripts(text: str, draft: Path, home: Path) -> None:

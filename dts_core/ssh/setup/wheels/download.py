@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from dts_core.ssh.setup.facts import Facts
 from dts_core.ssh.setup.wheels.tags import interpreter, platforms
 from dts_core.text import clean, one_line
 
-__all__ = ["download", "pins"]
+__all__ = ["download", "fetch", "pins"]
 
 SECONDS: Final = 300.0
 _PIN: Final = re.compile(
@@ -52,15 +52,26 @@ def download(facts: Facts, wanted: Mapping[str, str], folder: Path) -> None:
     ]
     for lines, more in ((pinned, ["--require-hashes"]), (others, [])):
         if lines:
-            _fetch(facts, lines, more, folder)
+            fetch(facts, lines, ["--no-deps", *more], folder)
 
 
-def _fetch(facts: Facts, lines: list[str], more: list[str], folder: Path) -> None:
+def fetch(facts: Facts, lines: Sequence[str], more: Sequence[str], folder: Path) -> None:
+    """Have pip put wheels for a host into a folder; nothing is built, nothing of them is run. Blocks.
+
+    Args:
+        facts: For which host.
+        lines: Requirements.
+        more: Options of pip.
+        folder: Where to.
+
+    Raises:
+        ConfigError: pip cannot get one of them; says what it said last.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         listed = Path(scratch) / "wheels.txt"
         listed.write_text("\n".join(lines) + "\n")
         argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-                "--no-input", "--no-deps", "--only-binary", ":all:", "--dest", str(folder),
+                "--no-input", "--only-binary", ":all:", "--dest", str(folder),
                 "--implementation", "cp", "--python-version", "{}.{}".format(*facts.version),
                 "--requirement", str(listed)]  # fmt: skip
         argv += more

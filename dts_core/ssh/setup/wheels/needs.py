@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from dts_core.errors import ConfigError
 from dts_core.ssh.setup.facts import Facts
 
-__all__ = ["WORKER_NEEDS", "needs_of"]
+__all__ = ["WORKER_NEEDS", "marks_of", "needs_of"]
 
 WORKER_NEEDS: Final = (
     "aio-pika",
@@ -35,7 +35,7 @@ def needs_of(facts: Facts, names: tuple[str, ...] = WORKER_NEEDS) -> dict[str, D
     Raises:
         ConfigError: One of them is not installed here.
     """
-    marks = _marks(facts)
+    marks = marks_of(facts)
     found: dict[str, Distribution] = {}
     waiting = list(names)
     while waiting:
@@ -59,7 +59,8 @@ def _required(found: Distribution, marks: dict[str, str]) -> Iterator[str]:
             yield needed.name
 
 
-def _marks(facts: Facts) -> dict[str, str]:
+def marks_of(facts: Facts) -> dict[str, str]:
+    """By what markers of requirements (PEP 508) are judged for a host."""
     return {
         "implementation_name": facts.implementation,
         "os_name": "posix",

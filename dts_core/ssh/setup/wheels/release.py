@@ -1,47 +1,24 @@
 """A release: the wheels of one version of the program for one Python, in one file that is sent as it is."""
 
 import hashlib
-import os
-import tarfile
-from collections.abc import Iterator
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from dts_core.ssh.setup.facts import Facts
 from dts_core.ssh.setup.wheels.download import download
 from dts_core.ssh.setup.wheels.needs import WORKER_NEEDS, needs_of
+from dts_core.ssh.setup.wheels.packing import Release, packed
 from dts_core.ssh.setup.wheels.repack import own_files, own_wheel, repacked, tags_within
 from dts_core.ssh.setup.wheels.tags import tags_of
 
 __all__ = ["Release", "Shelf"]
 
-PIECE: Final = 1 << 18
 KEPT: Final = 6
 """Releases whose files are kept."""
-
-
-class Release(msgspec.Struct, frozen=True):
-    """Of one version for one Python."""
-
-    name: str
-    """The same for the same files and the same interpreter."""
-    wheels: dict[str, str]
-    """Name of the file -> its sha256."""
-    archive: Path
-    """A tar of them."""
-    size: int
-    sha256: str
-
-    def pieces(self) -> Iterator[bytes]:
-        """The archive, piece by piece."""
-        with self.archive.open("rb") as file:
-            while piece := file.read(PIECE):
-                yield piece
 
 
 class Shelf:
@@ -91,16 +68,7 @@ class Shelf:
         wheels.mkdir(mode=0o700, parents=True, exist_ok=True)
         chosen = [own_wheel(self._folder, f"dts-{state}")]
         chosen += self._others(facts, wheels)
-        chosen.sort(key=lambda path: path.name)
-        sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in chosen}
-        told = hashlib.sha256(f"{facts.python}\0{facts.python_version}\0{facts.soabi}\n".encode())
-        for name, digest in sums.items():
-            told.update(f"{name}\0{digest}\n".encode())
-        name = told.hexdigest()[:20]
-        archive = self._archive(name, chosen)
-        with archive.open("rb") as file:
-            whole = hashlib.file_digest(file, "sha256").hexdigest()
-        return Release(name, sums, archive, archive.stat().st_size, whole)
+        return packed(self._folder, facts, chosen, keep=KEPT)
 
     def _others(self, facts: Facts, wheels: Path) -> list[Path]:
         tags = tags_of(facts)
@@ -121,28 +89,6 @@ class Shelf:
             if folder is not None and (path := _fitting(folder, name, found.version, tags)):
                 return path
         return repacked(found, wheels) if tags_within(found) & tags else None
-
-    def _archive(self, name: str, chosen: list[Path]) -> Path:
-        path = self._folder / f"{name}.tar"
-        if not path.exists():
-            draft = path.with_name(f".{name}.{os.getpid()}")
-            with tarfile.open(draft, "w") as archive:
-                for wheel in chosen:
-                    archive.add(wheel, wheel.name, filter=_bare)
-            draft.replace(path)
-            self._drop_old()
-        return path
-
-    def _drop_old(self) -> None:
-        kept = sorted(self._folder.glob("*.tar"), key=lambda path: path.stat().st_mtime)
-        for old in kept[:-KEPT]:
-            old.unlink(missing_ok=True)
-
-
-def _bare(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Without what tells this machine from another."""
-    entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname, entry.mode = 0, 0, 0, "", "", 0o600
-    return entry
 
 
 def _fitting(folder: Path, name: str, version: str, tags: frozenset[Tag]) -> Path | None:
