@@ -101,13 +101,13 @@ class HostWork:
     async def _outcome(self, host: str) -> Outcome:
         try:
             target = await self._remotes.target(self._caller, host, why=self._why)
-        except DtsError as error:  # nothing was run there
-            return msgspec.structs.replace(failure(host, error), state=HostState.UNREACHABLE)
+        except DtsError as error:
+            return _not_begun(host, error)
         try:
             # Logged in first: what cannot be reached was never begun. The run shares the connection.
             async with self._remotes.sessions.session(target):
-                if self._prepare is not None:
-                    await self._prepare(target)
+                if (outcome := await self._prepared(target)) is not None:
+                    return outcome
                 if host not in self._begun and not await self._ledger.begin(host):
                     return lost(host, "another run of this job has begun it")
                 return await self._run(target)
@@ -116,6 +116,17 @@ class HostWork:
             return failure(host, error)
         except DtsError as error:
             return failure(host, error)
+
+    async def _prepared(self, target: Target) -> Outcome | None:
+        """How the host ended without having begun; None: it may begin."""
+        if self._prepare is not None:
+            try:
+                await self._prepare(target)
+            except HostKeyChanged:
+                raise
+            except DtsError as error:
+                return _not_begun(target.id, error)
+        return None
 
 
 class CallWork:
@@ -185,6 +196,11 @@ class CallWork:
             started_at=started_at,
             finished_at=datetime.now(UTC),
         )
+
+
+def _not_begun(host: str, error: DtsError) -> Outcome:
+    """The end of a host where nothing was run."""
+    return msgspec.structs.replace(failure(host, error), state=HostState.UNREACHABLE)
 
 
 def _are_gone(outcome: Outcome) -> bool:

@@ -165,7 +165,7 @@ class HostRuns:
 
     async def _list(self, job: Job, items: list[HostRunView], position: int) -> HostRunList:
         asked = _asked(job)
-        total = len(asked.hosts)
+        total = len(hosts_of(job))
         questions = await open_questions(self._store, job) if asked.ask or asked.own_keys else []
         return HostRunList(
             items=items,
