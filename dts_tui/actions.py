@@ -151,6 +151,7 @@ _UNNAMED = {
     "queue_word": "QUEUE", "queue_json": '"QUEUE"',
     "token_command": "token", "token_path": "session/tokens",
     "secret_command": "", "secret_request": "POST /session/password {…}",
+    "step_command": "", "step_request": "POST /admin/vhosts/{id}/init {…}",
     "id_word": "ID", "doc_word": "ID", "verb": "add", "method": "POST", "below": "", "assigned": "",
 }  # fmt: skip
 """What stands for a part of the subject that is not known."""

@@ -31,7 +31,9 @@ _USES: Final = {
     "switch": ("users", "vhosts"),
     "reset-secret": ("users",),
     "mail-test": ("users",),
-    "run-on-hosts": ("vhosts",),
+    **dict.fromkeys(
+        ("run-on-hosts", "add-host", "set-up", "set-up-again", "remove-setup"), ("vhosts",)
+    ),
 }
 """Collections whose documents an action is for; of others all."""
 

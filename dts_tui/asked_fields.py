@@ -66,3 +66,26 @@ def reset_fields() -> CollectionView:
     return CollectionView(
         name="reset", one="secret", fields=[_field("secret", "secret", told)], filters=[], sorts=[]
     )
+
+
+def setup_fields() -> CollectionView:
+    """How a host is set up: what its virtual host does not say."""
+    fields = [
+        _field(
+            "scope",
+            "choice",
+            "user: in the home of who logs in; system: for the machine, which needs root or sudo.",
+            choices=["user", "system"],
+            required=True,
+            default="user",
+        ),
+        _field("queues", "list", "That its worker takes from; empty: default."),
+        _field(
+            "wait_seconds",
+            "number",
+            "How long its first heartbeat is waited for.",
+            required=True,
+            default=60,
+        ),
+    ]
+    return CollectionView(name="setup", one="set-up", fields=fields, filters=[], sorts=[])

@@ -4,6 +4,7 @@ from dts_tui.admin_entries import ADMINISTERING, DESCRIBED, FILTERED
 from dts_tui.entries import ADMIN, OPERATE, READ, SUBMIT, Action
 from dts_tui.fanout_entries import FANNING_OUT
 from dts_tui.function_entries import WRITING_FUNCTIONS
+from dts_tui.host_setup_entries import SETTING_UP
 from dts_tui.operating import OPERATING
 
 __all__ = [
@@ -45,6 +46,7 @@ TYPING_SCOPES = (
     "document-form",
     "document-toml",
     "secret-form",
+    "setup-form",
 )
 """Screens where a text field has the keys: only what works while typing is named there."""
 
@@ -77,7 +79,9 @@ _OPENED = (
 )  # fmt: skip
 
 
-_LOGGED = ("jobs", "job", "hosts", "host", "functions", "function", "wall", "alarms", "me", "board")
+_LOGGED = (
+    "jobs", "job", "hosts", "host", "functions", "function", "wall", "alarms", "me", "board", "setup",
+)  # fmt: skip
 
 
 _READ = ("logs", "host-output")
@@ -128,7 +132,7 @@ ACTIONS: tuple[Action, ...] = (
         ("C",),
         "cancel",
         "Stop the marked jobs, or the one under the cursor; asks first.",
-        scopes=(*_JOBS, "board"),
+        scopes=(*_JOBS, "board", "setup"),
         permission=SUBMIT,
         footer=40,
         command="dts cancel {ids}",
@@ -332,6 +336,7 @@ ACTIONS: tuple[Action, ...] = (
     *OPERATING,
     *FANNING_OUT,
     *ADMINISTERING,
+    *SETTING_UP,
     # everywhere
     Action("pause", ("p",), "pause", "Stop or resume refreshing; shows since when."),
     Action("refresh", ("r",), "refresh", "Ask the server now."),

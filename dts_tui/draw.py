@@ -201,3 +201,13 @@ def _fitting(text: str, width: int) -> int:
         if total > width:
             return index
     return len(text)
+
+
+def pairs(items: Sequence[tuple[str, str, str]], width: int) -> list[Line]:
+    """Lines of `label  value`, values folded; (label, value, style)."""
+    label = min(max((cells(name) for name, _, _ in items), default=0), 22)
+    out: list[Line] = []
+    for name, value, style in items:
+        for index, text in enumerate(wrap(value, max(width - label - 3, 10))):
+            out.append([(pad(name if index == 0 else "", label) + "   ", "dim"), (text, style)])
+    return out

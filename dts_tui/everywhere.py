@@ -71,6 +71,11 @@ def do_vhosts(console: "Console") -> None:
     console.go(Place("vhosts"))
 
 
+def do_add_host(console: "Console") -> None:
+    """Where a new host is; then step by step."""
+    console.go(Place("setup-address", "vhosts/"))
+
+
 def do_tokens(console: "Console") -> None:
     """Access tokens."""
     console.go(Place("tokens"))

@@ -28,7 +28,7 @@ def hosts_panel(scene: Scene, width: int, height: int) -> tuple[Line, list[Line]
     if len(hosts) > 1 and width > 50:
         title.append((" ─ worst first", "dim"))
     if not hosts:
-        return title, [[("no host yet: start a worker with `dts-worker`", "dim")]]
+        return title, [[("no host yet: `:add-host`, or start a worker with `dts-worker`", "dim")]]
     many = len(hosts) > height
     heat = min(max((len(hosts) - height) // max(width, 1) + 1, 1), 3) if many else 0
     rows = max(height - heat, 1)

@@ -11,6 +11,7 @@ from dts_core.plain.figures import is_final, memory_share
 from dts_core.views import JobView, QueueView, SamplePoint, StatusView
 from dts_tui.admin_documents import Memory
 from dts_tui.host_form import HostChoice
+from dts_tui.host_setup import SetUp
 
 SAMPLES_MAX = 150
 """Points of a host's history kept: five minutes at one every two seconds."""
@@ -118,6 +119,8 @@ class World:
     """Hosts that were chosen to run something on."""
     lent: set[str] = field(default_factory=set)
     """Jobs whose logins the SSH agent here signs."""
+    setups: dict[str, SetUp] = field(default_factory=dict)
+    """How far the set-up of hosts is, as it was last seen here."""
 
     def take(self, status: StatusView, now: datetime, monotonic: float) -> None:
         """Note a new answer of GET /status."""

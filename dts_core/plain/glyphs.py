@@ -57,6 +57,15 @@ RUN: Mapping[str, Look] = {
     "waiting": Look("·", "idle"),
 }
 """What became of a host of a fan-out; the last two while its job goes on."""
+SETUP: Mapping[str, Look] = {
+    "waiting": Look("·", "idle"),
+    "doing": Look("▶", "busy"),
+    "yours": Look("◆", "accent"),
+    "so": Look("●", "good"),
+    "done": Look("✓", "good"),
+    "failed": Look("✗", "bad"),
+}
+"""Where a step of a set-up stands."""
 UNKNOWN = Look("?", "idle")
 
 
@@ -73,6 +82,11 @@ def host(state: str) -> Look:
 def run(state: str) -> Look:
     """The look of what became of a host of a fan-out."""
     return RUN.get(state, UNKNOWN)
+
+
+def setup(state: str) -> Look:
+    """The look of where a step of a set-up stands."""
+    return SETUP.get(state, UNKNOWN)
 
 
 def part(state: str) -> Look:

@@ -21,6 +21,7 @@ from dts_tui.screens.admin_operations import change_lines, outcome_columns, show
 from dts_tui.screens.base import Place
 from dts_tui.screens.host_choosing import call_on, hosts_subject
 from dts_tui.screens.lists import Marking
+from dts_tui.screens.setup_doing import open_setup
 from dts_tui.widgets.lines import Lines
 from dts_tui.widgets.overlays import Reader, pairs
 from dts_tui.widgets.table import Column, Table
@@ -298,6 +299,22 @@ class DocumentPage(Marking):
         """A command or a function on this host."""
         if self._there() and self.document is not None and self.has_use("run-on-hosts"):
             call_on(self, [self.document], "this one")
+
+    def do_set_up(self) -> None:
+        """The road that it is on."""
+        self._set_up("")
+
+    def do_set_up_again(self) -> None:
+        """The same once more."""
+        self._set_up("again")
+
+    def do_remove_setup(self) -> None:
+        """What was made there."""
+        self._set_up("remove")
+
+    def _set_up(self, wanted: str) -> None:
+        if self._there() and self.has_use("set-up"):
+            open_setup(self, self.doc_id, wanted)
 
     def has_use(self, name: str) -> bool:
         """What only users have, only users offer."""

@@ -17,6 +17,7 @@ from dts_tui.screens.admin_lists import PAGE, PagedList
 from dts_tui.screens.admin_mail import ask_mail_test
 from dts_tui.screens.base import Place
 from dts_tui.screens.host_choosing import call_on, call_on_fitting, hosts_subject
+from dts_tui.screens.setup_doing import open_setup
 from dts_tui.widgets.table import Column
 
 
@@ -29,6 +30,8 @@ class Documents(PagedList[Doc]):
     def __init__(self, place: Place) -> None:
         self._next = ""
         super().__init__(place)
+        if self.listed == "vhosts":
+            self.EMPTY = "none yet: a makes a worker of a new one, n only notes it"  # type: ignore[misc]
 
     def key(self, item: Doc) -> str:
         """Its id."""
@@ -188,6 +191,31 @@ class Documents(PagedList[Doc]):
             query, local = self._query()
             query.pop("sort", None)
             call_on_fitting(self, query, local)
+
+    def do_add_host(self) -> None:
+        """Only among hosts."""
+        if self.has_use("add-host"):
+            self.console.go(Place("setup-address", "vhosts/"))
+
+    def do_set_up(self) -> None:
+        """The road of the one under the cursor; where there is none, of a new one."""
+        self._set_up("")
+
+    def do_set_up_again(self) -> None:
+        """The one under the cursor."""
+        self._set_up("again")
+
+    def do_remove_setup(self) -> None:
+        """What was made on the one under the cursor."""
+        self._set_up("remove")
+
+    def _set_up(self, wanted: str) -> None:
+        if not self.has_use("set-up"):
+            return
+        if self.rows.current is not None:
+            open_setup(self, self.rows.cursor, wanted)
+        elif not wanted:
+            self.console.run_named("add-host")
 
     def _changed(self) -> None:
         self.rows.marks.clear()

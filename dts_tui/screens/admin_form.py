@@ -91,7 +91,12 @@ class DocumentEditor(FormPage):
 
     def _show(self, document: Doc | None) -> None:
         self._base = document
-        self.show_form(DocumentForm(view=self._view(), document=document, is_new=not self.doc_id))
+        form = DocumentForm(view=self._view(), document=document, is_new=not self.doc_id)
+        self.prefill(form)
+        self.show_form(form)
+
+    def prefill(self, form: DocumentForm) -> None:
+        """What else stands in the fields at first."""
 
     def _draft_key(self) -> str:
         return f"admin {self.place.key} {self.place.part}"
@@ -131,8 +136,8 @@ class DocumentEditor(FormPage):
         def stored(written: Written) -> None:
             self.sending, self._sent = False, True
             self.console.notice(f"{written.id} stored, revision {written.revision}")
-            self.console.trail.forget(("document-form",))
-            self.console.go(Place("document", f"{name}/{written.id}"))
+            self.console.trail.forget((self.place.kind,))
+            self.console.go(self.after(written.id))
 
         self.ask(
             "store",
@@ -145,6 +150,10 @@ class DocumentEditor(FormPage):
             failed=self.refused,
             writes=True,
         )
+
+    def after(self, doc_id: str) -> Place:
+        """Where one is once it is stored."""
+        return Place("document", f"{self.collection}/{doc_id}")
 
     def refused(self, error: DtsError) -> None:
         """Both versions, when somebody was quicker; else the reasons at their fields."""
@@ -181,7 +190,7 @@ class DocumentEditor(FormPage):
 
         def mine() -> None:
             form.revision, self._base = int(current.get(_REVISION, 0)), current
-            self.console.run_named("store-document")
+            self.console.run_named(self.STORES)
 
         fields = versions(current, sent, self._base or {}, form.secrets())
         question = clean(error.message, 300)

@@ -20,7 +20,7 @@ class Hosts(WorldList[Host]):
 
     scope = area = "hosts"
     KEYS = ("name", "state", "version", "system", "queue")
-    EMPTY = "no host yet: start a worker with `dts-worker`"
+    EMPTY = "no host yet: a makes a worker of one over SSH, `dts-worker` starts one here"
 
     def key(self, item: Host) -> str:
         """Its name."""

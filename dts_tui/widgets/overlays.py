@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 from dts_core.plain.cells import cells, cut, pad
-from dts_tui.draw import Line, box, fit, spread, wrap
+from dts_tui.draw import Line, box, fit, pairs, spread, wrap
 from dts_tui.widgets.drawn import Drawn
 from dts_tui.widgets.entry import Entry
 
@@ -387,16 +387,6 @@ class Reader(Overlay):
         event.stop()
         self._top = max(self._top - 3, 0)
         self.face.redraw()
-
-
-def pairs(items: Sequence[tuple[str, str, str]], width: int) -> list[Line]:
-    """Lines of `label  value`, values folded; (label, value, style)."""
-    label = min(max((cells(name) for name, _, _ in items), default=0), 22)
-    out: list[Line] = []
-    for name, value, style in items:
-        for index, text in enumerate(wrap(value, max(width - label - 3, 10))):
-            out.append([(pad(name if index == 0 else "", label) + "   ", "dim"), (text, style)])
-    return out
 
 
 __all__ = ["Choice", "Confirm", "Overlay", "Picker", "Reader", "pairs", "spread"]
