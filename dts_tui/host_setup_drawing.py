@@ -6,7 +6,7 @@ from typing import Any, Final
 from dts_core.plain import glyphs
 from dts_core.plain.cells import pad
 from dts_core.text import clean
-from dts_tui.draw import Line, fit, wrap
+from dts_tui.draw import Line, fit
 from dts_tui.host_setup import SCAN, SetUp, ended, shown
 from dts_tui.host_setup_lines import advice_lines, text_lines, told_lines
 from dts_tui.host_setup_report import apply_lines, beat_lines, facts_lines, job_lines, plan_lines
@@ -24,6 +24,7 @@ from dts_tui.host_setup_steps import (
     Around,
     Step,
     credential,
+    is_changed,
 )
 
 GROUP: Final = 6
@@ -43,7 +44,7 @@ def step_lines(steps: Sequence[Step], cursor: str, width: int) -> list[Line]:
         line: Line = [
             (f" {number} ", "dim"),
             (f"{look.glyph} ", look.style),
-            (pad(step.name, 11), "strong" if step.state != "waiting" else "dim"),
+            (pad(step.name, 10), "strong" if step.state != "waiting" else "dim"),
             (f"{STATES[step.state]} ", look.style),
         ]
         if width >= 44:
@@ -63,6 +64,8 @@ def detail_lines(it: SetUp, step: Step, around: Around, width: int) -> list[Line
     out = _DETAILS[step.name](it, step, around, width)
     if step.state == "failed":
         trouble = text_lines(f"✗ {step.told}", width, "bad")
+        if step.name == KEY and is_changed(it):
+            return [*trouble, [], *out]
         out = [*trouble, [], *advice_lines(_FAILED[step.name], width), *([[], *out] if out else [])]
     return out
 
@@ -103,43 +106,24 @@ def _address(it: SetUp, step: Step, around: Around, width: int) -> list[Line]:
 
 def _key(it: SetUp, step: Step, around: Around, width: int) -> list[Line]:
     del around
-    if step.state == "doing":
-        return text_lines(
-            "Looking which key the host shows; nothing is shown to it …", width, "dim"
-        )
     scan = it.fresh(SCAN)
     seen = ended(scan, it.vhost).told if scan is not None else {}
-    pinned = [shown(each) for each in (it.document or {}).get("known_host_fingerprints") or []]
-    known = [[], *text_lines("Pinned:", width), *[[("   " + each, "strong")] for each in pinned]]
-    if seen.get("state") == "changed":
-        told = "It shows this key:"
-        return [
-            *text_lines(told, width),
-            *_fingerprint(seen, width),
-            *known,
-            [],
-            *advice_lines(_CHANGED, width),
-        ]
+    if step.state == "doing":
+        told = "Looking which key the host shows; nothing is shown to it …"
+        return text_lines(told, width, "dim")
+    if is_changed(it):
+        shows = [*text_lines("It shows this key:", width), *_fingerprint(seen)]
+        return [*shows, [], *_pinned(it, width), [], *advice_lines(_CHANGED, width)]
     if step.state == "so":
-        return [*known[1:], [], *advice_lines("enter looks whether it still shows it.", width)]
-    if seen.get("state") == "unknown":
-        kind = shown(seen.get("type")).removeprefix("ssh-").partition("-")[0]
-        how = COMPARE.format(kind if kind.isalnum() else "ed25519")
-        return [
-            *text_lines("It shows this key, and none is pinned yet:", width), [],
-            *_fingerprint(seen, width), [],
-            *text_lines("Compare it over another way. The host itself tells it by", width),
-            [("   " + how, "text")], [],
-            *advice_lines("enter pins it, once you say that it is the same.", width),
-        ]  # fmt: skip
+        again = advice_lines("enter looks whether it still shows it.", width)
+        return [*_pinned(it, width), [], *again]
     if step.state == "failed":
         return []
+    if seen:
+        return _to_compare(seen, width)
     told = "Nobody has looked yet which key the host shows."
-    return [
-        *text_lines(told, width),
-        [],
-        *advice_lines("enter looks; nothing is shown to the host.", width),
-    ]
+    looks = advice_lines("enter looks; nothing is shown to the host.", width)
+    return [*text_lines(told, width), [], *looks]
 
 
 _CHANGED: Final = (
@@ -148,20 +132,39 @@ _CHANGED: Final = (
 )
 
 
-def _fingerprint(seen: dict[str, Any], width: int) -> list[Line]:
+def _to_compare(seen: dict[str, Any], width: int) -> list[Line]:
+    """A key that nobody has confirmed, and how to compare it."""
+    kind = shown(seen.get("type")).removeprefix("ssh-").partition("-")[0]
+    how = COMPARE.format(kind if kind.isalnum() else "ed25519")
+    return [
+        *text_lines("It shows this key, and none is pinned yet:", width), [],
+        *_fingerprint(seen), [],
+        *text_lines("Compare it over another way. The host itself tells it by", width),
+        [("  " + how, "text")], [],
+        *advice_lines("enter pins it, once you say that it is the same.", width),
+    ]  # fmt: skip
+
+
+def _pinned(it: SetUp, width: int) -> list[Line]:
+    """What is pinned: of each key its type, and below it the fingerprint."""
+    out = text_lines("Pinned:", width)
+    for each in (it.document or {}).get("known_host_fingerprints") or []:
+        kind, _, text = shown(each).partition(" ")
+        out += [[("  " + kind, "text")], [("  " + text, "strong")]]
+    return out
+
+
+def _fingerprint(seen: dict[str, Any]) -> list[Line]:
     """Large: as it is printed everywhere, and in groups for reading it out."""
     text = shown(seen.get("fingerprint"))
-    head, _, letters = text.partition(":")
+    letters = text.partition(":")[2]
     parts = [letters[index : index + GROUP] for index in range(0, len(letters), GROUP)]
-    lines = wrap(" ".join(parts), max(min(width - 6, 4 * (GROUP + 1)), GROUP))
+    lines = [" ".join(parts[index : index + 4]) for index in range(0, len(parts), 4)]
     return [
-        [("   " + shown(seen.get("type")), "strong")],
-        [("   " + text, "strong")],
+        [("  " + shown(seen.get("type")), "text")],
+        [("  " + text, "strong")],
         [],
-        *[
-            [("   " + ("  " if index else head[:0]) + line, "key")]
-            for index, line in enumerate(lines)
-        ],
+        *[[("    " + line, "key")] for line in lines],
     ]
 
 

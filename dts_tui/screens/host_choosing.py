@@ -13,7 +13,7 @@ from dts_tui.admin_documents import Doc, record
 from dts_tui.filters import Filter
 from dts_tui.host_form import HostChoice
 from dts_tui.screens.base import Place, View
-from dts_tui.screens.submit import arguments_of
+from dts_tui.screens.submit import DTS, arguments_of
 from dts_tui.widgets.overlays import Choice, Picker
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ PAGE = 500
 HOSTS_MOST = 10_000
 """Most hosts of one call."""
 A_COMMAND = ""
-DTS = "dts/"
 
 
 def hosts_subject(hosts: Sequence[str]) -> dict[str, str]:

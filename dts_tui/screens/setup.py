@@ -26,6 +26,7 @@ from dts_tui.host_setup_steps import (
     Step,
     credential,
     current,
+    is_changed,
     steps_of,
 )
 from dts_tui.screens import setup_asking
@@ -44,7 +45,7 @@ from dts_tui.widgets.drawn import Drawn
 from dts_tui.widgets.lines import Lines
 
 NARROW = 100
-LIST_CELLS, LIST_CELLS_NARROW = 44, 27
+LIST_CELLS, LIST_CELLS_NARROW = 44, 25
 
 
 class _Steps(Drawn):
@@ -296,7 +297,7 @@ class SetUpPage(SetUpNews):
         if name == "cancel":
             return bool(self.it.live)
         if name == "forget-key":
-            return bool((self.it.document or {}).get("known_host_fingerprints"))
+            return is_changed(self.it)
         return name != "job-logs" or self._job() is not None
 
     def copied(self) -> str:

@@ -22,6 +22,9 @@ from dts_tui.widgets.entry import Entry
 from dts_tui.widgets.form import FormView, Send
 from dts_tui.widgets.table import Column, Table
 
+DTS = "dts/"
+"""Functions of the control side, which no host runs."""
+
 
 def arguments_of(function: FunctionView) -> str:
     """The signature in short: `path, pattern=*, algorithm=sha256`."""
@@ -34,7 +37,7 @@ def arguments_of(function: FunctionView) -> str:
 
 
 class Choose(View):
-    """All functions, last used first; typing finds one."""
+    """All functions, last used first; typing finds one. `place.key` names a host to run on."""
 
     scope, area = "choose", "jobs"
     DEFAULT_CSS = "Choose Input { border: none; height: 1; padding: 0 1; background: $surface; }"
@@ -95,10 +98,12 @@ class Choose(View):
     def _show(self) -> None:
         parts = self._wanted.casefold().split()
         order = {name: index for index, name in enumerate([*self.console.last_used, *self._used])}
+        on_host = bool(self.place.key)
         hits = [
             f
             for f in self._all
-            if all(part in f"{f.id} {f.current.summary}".casefold() for part in parts)
+            if not (on_host and f.id.startswith(DTS))
+            and all(part in f"{f.id} {f.current.summary}".casefold() for part in parts)
         ]
         hits.sort(key=lambda f: (order.get(f.id, 10**6), f.id))
         self.rows.replace(hits)
@@ -133,7 +138,7 @@ class Choose(View):
     def do_open(self) -> None:
         """The form of the function under the cursor."""
         if (function := self.rows.current) is not None:
-            self.console.go(Place("form", function.id))
+            self.console.go(Place("form", function.id, self.place.key))
 
     do_submit = do_open
 
