@@ -41,6 +41,11 @@ class Terminal:
             else:
                 self._tmux("send-keys", key)
 
+    def paste(self, text: str) -> None:
+        """Paste a text, as a terminal does: in brackets."""
+        self._tmux("load-buffer", "-", given=text)
+        self._tmux("paste-buffer", "-p", "-d")
+
     def screen(self) -> str:
         """What is seen."""
         return self._tmux("capture-pane", "-p")
@@ -61,9 +66,10 @@ class Terminal:
         """Nothing of it stays."""
         self._tmux("kill-server", check=False)
 
-    def _tmux(self, *arguments: str, check: bool = True) -> str:
+    def _tmux(self, *arguments: str, check: bool = True, given: str = "") -> str:
         done = subprocess.run(
             ["tmux", "-S", str(self._socket), *arguments],
+            input=given,
             capture_output=True,
             text=True,
             timeout=SECONDS,
