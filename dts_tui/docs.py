@@ -110,29 +110,31 @@ second.
 
 ## Set up a host
 
-`a` (anywhere: `:add-host`), among hosts and among virtual hosts, makes a worker of a new host; `i` goes on with the virtual
-host under the cursor where it stands. The way has eight steps, each `· waiting`, `▶ doing`, `◆ your turn`, `● ok`, `✓ changed`
-or `✗ failed`; `j` and `k` look at any of them, `enter` does what the one under the cursor needs, `e` changes what it is about.
+`a` (anywhere: `:add-host`), among hosts and among virtual hosts, makes a worker of a new host; `i` goes on with the
+virtual host under the cursor where it stands. The way has eight steps, each `· waiting`, `▶ doing`, `◆ your turn`,
+`● ok`, `✓ changed` or `✗ failed`; `j` and `k` look at any of them, `enter` does what the one under the cursor
+needs, `e` changes what it is about.
 
 | step | what happens |
 | --- | --- |
 | address | name, address, port, user, mode; without RabbitMQ the mode is agent |
 | host key | the key that the host shows; `enter` pins it once a person says that it is the same as on the host |
-| login | the stored credential is tried: `true` is run there. Where none is stored, its form comes first; a key is pasted |
+| login | the stored credential is tried by running `true` there; where none is stored, its form comes first |
 | facts, plan | what the host is, and each step: how it is, how it will be. Nothing is changed. `e`: scope and queues |
 | apply | after a question with the host's name and the steps; they are followed as they are made, `l` shows the log |
 | heartbeat | the first one is waited for |
 | first job | `enter` chooses a function, and runs it there |
 
-What changes nothing follows by itself; what is pinned or changed is asked about. A step that failed says what happened and
-what to do, and `enter` tries it again. All of it is the server's: one may leave by `esc` at any moment, and come back from
-here or from another console. A host that shows another key than the pinned one is not gone on with; `K` forgets the pinned
-one, and asks for the reason.
+What changes nothing follows by itself; what is pinned or changed is asked about. A step that failed says what
+happened and what to do, and `enter` tries it again. All of it is the server's: one may leave by `esc` at any
+moment, and come back from here or from another console. A host that shows another key than the pinned one is not
+gone on with; `K` forgets the pinned one, and asks for the reason.
 
 ![A host's key before it is pinned](pictures/setup-key.svg)
 
-`I` sets a host up again (what is as it shall be is left alone), `X` stops its worker and removes there what was made, after
-its name was typed; both also in the list of virtual hosts. The same by command: [howto](howto.md#make-a-worker-of-a-host-over-ssh).
+`I` sets a host up again (what is as it shall be is left alone), `X` stops its worker and removes there what was
+made, after its name was typed; both also in the list of virtual hosts. The same by command:
+[howto](howto.md#make-a-worker-of-a-host-over-ssh).
 
 ![The plan being carried out](pictures/setup-apply.svg)
 

@@ -45,7 +45,7 @@ def step_lines(steps: Sequence[Step], cursor: str, width: int) -> list[Line]:
             (f" {number} ", "dim"),
             (f"{look.glyph} ", look.style),
             (pad(step.name, 10), "strong" if step.state != "waiting" else "dim"),
-            (f"{STATES[step.state]} ", look.style),
+            (pad(STATES[step.state], 10), look.style),
         ]
         if width >= 44:
             line.append((clean(step.told, 200), "dim"))
