@@ -1,5 +1,8 @@
 """The road from an address to a worker by keys alone: what the application refuses, records and stores is its own."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from tests.support.server import Server
@@ -302,6 +305,34 @@ async def test_what_a_host_says_is_inert(walk: Walk, real: Server, far: FarSide)
         await drive.keys("up", "up")
         await drive.shows("Debian", "evil")
         assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(drive.screen())
+
+
+async def test_a_slow_server_holds_no_key_up(
+    walk: Walk, real: Server, far: FarSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the server does not answer one question, the steps are walked, and leaving works; the answer counts."""
+    await add(real)
+    gate, asked = asyncio.Event(), real.services.host_trust.scan
+
+    async def slow(*given: Any, **named: Any) -> Any:
+        await gate.wait()
+        return await asked(*given, **named)
+
+    monkeypatch.setattr(real.services.host_trust, "scan", slow)
+    async with walk(size=(80, 24)) as drive:
+        await to_setup(drive, "2 ◆ host key")
+        await drive.keys("enter")
+        await drive.shows("2 ▶ host key", "waiting for the server")
+        await drive.keys("up")
+        await drive.shows("address ─ ok", "10.0.0.7:22")
+        await drive.keys("escape", "escape")
+        await drive.shows("virtual hosts ─ 1")
+        await drive.keys("i")
+        await drive.shows("2 ◆ host key")
+        gate.set()
+        await drive.keys("enter")
+        await far.shows(count=2)
+        await drive.shows("enter pins it")
 
 
 async def test_only_administrators_are_offered_it(walk: Walk, real: Server, far: FarSide) -> None:
