@@ -165,8 +165,8 @@ With "as me" the SSH agent here signs the logins to the hosts of the run while i
 that was begun elsewhere.
 
 One key runs the same again on exactly some of the hosts, after a question with their names: `R` those of the group
-under the cursor, `F` the failed, `U` the unreachable, `N` those that never started, `T` the timed out;
-`:again-cancelled` those that were cancelled.
+under the cursor, `F` the failed, `U` the unreachable, `N` those that never started, `T` the timed out,
+`K` those that were cancelled.
 
 ![The same again on those that never started](pictures/fan-out-again.svg)
 

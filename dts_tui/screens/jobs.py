@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from dts_core.errors import DtsError
+from dts_core.errors import DtsError, ServerUnreachable
 from dts_core.plain import words
 from dts_core.views import JobPage, JobView
 from dts_tui.draw import Line
@@ -20,6 +20,7 @@ class Jobs(JobTable):
     """All jobs."""
 
     scope = area = "jobs"
+    AWAITED = True
 
     def __init__(self, place: Place) -> None:
         self.list = JobList()
@@ -37,6 +38,9 @@ class Jobs(JobTable):
     def entered(self) -> None:
         """Ask, and listen."""
         self._give_back()
+        is_shown = not self.place.key and self.stamp.at is not None
+        if is_shown or self.console.world.connection.up is not True:
+            self.console.opened(self)  # what it shows is what was meant, or nothing comes
         if self.place.key:
             if self.place.part == ONCE:
                 self._own = str(self.filter)
@@ -76,8 +80,14 @@ class Jobs(JobTable):
             self.list.load(page.items, page.next)
             self.stamp.at = self.console.monotonic()
             self.table.redraw()
+            self.console.opened(self)
 
-        self.ask("page", lambda client: client.jobs(limit=PAGE, **query), got)
+        def failed(error: DtsError) -> None:
+            self.console.opened(self)
+            if not isinstance(error, ServerUnreachable):
+                self.console.notice(str(error), "bad")
+
+        self.ask("page", lambda client: client.jobs(limit=PAGE, **query), got, failed=failed)
 
     def on_table_reached(self) -> None:
         """The next page."""

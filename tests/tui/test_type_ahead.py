@@ -35,6 +35,19 @@ async def test_keys_behind_a_command_reach_the_new_screen(opened: Opener) -> Non
         assert jobs.table.keys().index(rows.cursor) == 3
 
 
+async def test_enter_behind_the_area_opens_the_first_job(
+    opened: Opener, server: FakeServer
+) -> None:
+    """Its rows come later than the key: it waits for them, and for those of a filter too."""
+    async with opened() as drive:
+        await drive.shows("● live")
+        await drive.burst("2", "enter")
+        await drive.until(lambda: getattr(drive.console.view, "id_of_job", "") == server.jobs[0].id)
+        await drive.burst("<:jobs failed>", "enter", "enter")
+        failed = next(each for each in server.jobs if each.state == "failed")
+        await drive.until(lambda: getattr(drive.console.view, "id_of_job", "") == failed.id)
+
+
 async def test_text_for_a_list_that_opens_is_kept(opened: Opener) -> None:
     """The letters behind `?` find, enter takes what was found."""
     async with opened() as drive:
