@@ -93,7 +93,7 @@ def test_from_an_empty_list_to_the_first_job_and_back(
         at.keys("C-s")
         at.shows("● done", "test/answer", "on web-1", "42")
         at.keys("<:vhost web-1>", "Enter")
-        at.shows("history", "X")
+        at.shows("history ─", "by admin")
         at.keys("X")
         at.shows("Sure?", "type web-1 to confirm")
         at.keys("<web-1>", "Enter")
