@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from dts_core.plain import glyphs
+from dts_core.plain import glyphs, words
 from dts_core.plain.cells import pad
 from dts_core.text import clean
+from dts_core.views import JobView
 from dts_tui.draw import Line, fit
-from dts_tui.host_setup import SCAN, SetUp, ended, shown
+from dts_tui.host_setup import LOOK, REMOVAL, SCAN, TRIAL, WORK, SetUp, ended, shown
 from dts_tui.host_setup_lines import advice_lines, text_lines, told_lines
 from dts_tui.host_setup_report import apply_lines, beat_lines, facts_lines, job_lines, plan_lines
 from dts_tui.host_setup_steps import (
@@ -62,12 +63,24 @@ def detail_lines(it: SetUp, step: Step, around: Around, width: int) -> list[Line
         before = NAMES[NAMES.index(step.name) - 1]
         return text_lines(f"Waits for what is above: {before}.", width, "dim")
     out = _DETAILS[step.name](it, step, around, width)
+    if step.state == "doing" and (job := _job_of(it, step.name)) is not None:
+        age = words.since(job.created_at, around.now)
+        told = (
+            f" job {words.short_id(job.id)} is {clean(job.state, 40)}, begun {age} ago; C stops it"
+        )
+        out = [*out, [], [(told, "faint")]]
     if step.state == "failed":
         trouble = text_lines(f"✗ {step.told}", width, "bad")
         if step.name == KEY and is_changed(it):
             return [*trouble, [], *out]
         out = [*trouble, [], *advice_lines(_FAILED[step.name], width), *([[], *out] if out else [])]
     return out
+
+
+def _job_of(it: SetUp, name: str) -> JobView | None:
+    """The live job that a step waits for."""
+    kinds = {KEY: (SCAN,), LOGIN: (TRIAL,), FACTS: (LOOK,), APPLY: (WORK, REMOVAL), BEAT: (WORK,)}
+    return next((it.jobs[kind] for kind in kinds.get(name, ()) if kind in it.live), None)
 
 
 _AGAIN: Final = "enter tries it again."

@@ -6,13 +6,14 @@ from functools import partial
 from dts_core.errors import ApiError, DtsError
 from dts_core.views import JobView
 from dts_tui.admin_documents import Doc
-from dts_tui.host_setup import KINDS, TRIAL, WORK, SetUp, remembered
+from dts_tui.host_setup import KINDS, REMOVAL, TRIAL, WORK, SetUp, remembered
 from dts_tui.screens import setup_asking
 from dts_tui.screens.base import Place, View
 from dts_tui.state import Stamp
 
 NEWS_PAUSE_SECONDS = 0.25
 """Between two questions for news: a server that does not hold them back is not asked without a pause."""
+REMOVED = "nothing of it is left there; among the virtual hosts T disables it, D deletes it"
 EVERY_SECONDS = 5
 """How often the document is asked for."""
 
@@ -123,6 +124,7 @@ class SetUpNews(View):
 
     def _take(self, kind: str, answer: setup_asking.News) -> None:
         it = self.it
+        was_live = kind in it.live
         if it.jobs.get(kind) is not None and it.jobs[kind].id == answer.job.id:
             it.take(kind, answer.job)
             if kind == TRIAL:
@@ -131,6 +133,8 @@ class SetUpNews(View):
                 it.lines = answer.lines
         if kind in it.live:
             self.set_timer(NEWS_PAUSE_SECONDS, partial(self.follow, kind))
+        elif kind == REMOVAL and was_live and it.ended(REMOVAL).state == "ok":
+            self.console.notice(REMOVED)
         self.changed()
 
     def world_changed(self) -> None:

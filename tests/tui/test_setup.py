@@ -79,7 +79,7 @@ async def test_from_an_empty_list_to_the_first_job(
         await paste(drive, pem)
         await drive.shows("•••• 7 lines")
         await drive.keys("ctrl+s")
-        await drive.shows("3 ▶ login", "running `true`")
+        await drive.shows("3 ▶ login", "running `true`", "is queued, begun")
         await far.lets_in()
         await drive.shows("3 ● login", "4 ▶ facts")
         await far.planned()
@@ -256,7 +256,7 @@ async def test_it_is_set_up_anew_and_removed_from_the_list(
         await drive.keys("<-1>", "enter")
         await drive.shows("6 ▶ apply", "removing")
         await far.removed()
-        await drive.shows("3 ◆ login")
+        await drive.shows("3 ◆ login", "nothing of it is left there")
         kept = await real.call("GET", "/admin/operations", params={"collection": "vhosts"})
         assert {"init", "teardown"} <= {each["op_type"] for each in kept.json()["items"]}
 
