@@ -128,7 +128,7 @@ needs, `e` changes what it is about.
 What changes nothing follows by itself; what is pinned or changed is asked about. A step that failed says what
 happened and what to do, and `enter` tries it again. All of it is the server's: one may leave by `esc` at any
 moment, and come back from here or from another console. A host that shows another key than the pinned one is not
-gone on with; `K` forgets the pinned one, and asks for the reason.
+gone on with; `F` forgets the pinned one, and asks for the reason.
 
 ![A host's key before it is pinned](pictures/setup-key.svg)
 
@@ -166,7 +166,7 @@ that was begun elsewhere.
 
 One key runs the same again on exactly some of the hosts, after a question with their names: `R` those of the group
 under the cursor, `F` the failed, `U` the unreachable, `N` those that never started, `T` the timed out,
-`K` those that were cancelled.
+`A` those that were cancelled.
 
 ![The same again on those that never started](pictures/fan-out-again.svg)
 

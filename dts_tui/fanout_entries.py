@@ -59,7 +59,7 @@ FANNING_OUT: Final[tuple[Action, ...]] = (
     _again_on("unreachable", ("U",), "again unreachable", "could not be reached", 24),
     _again_on("unstarted", ("N",), "again unstarted", "never started", 26),
     _again_on("timed-out", ("T",), "again timed out", "had no time left", 27),
-    _again_on("cancelled", ("K",), "again cancelled", "were cancelled", 28),
+    _again_on("cancelled", ("A",), "again cancelled", "were cancelled", 28),
     Action(
         "answer",
         ("a",),

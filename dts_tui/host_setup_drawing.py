@@ -141,7 +141,7 @@ def _key(it: SetUp, step: Step, around: Around, width: int) -> list[Line]:
 
 _CHANGED: Final = (
     "Nobody logs in there, and an alarm is open. Somebody may stand in between: ask whoever runs the host.\n"
-    "Was it set up anew? K forgets the pinned key, and asks for the reason."
+    "Was it set up anew? F forgets the pinned key, and asks for the reason."
 )
 
 

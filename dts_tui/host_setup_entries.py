@@ -64,7 +64,7 @@ SETTING_UP: Final[tuple[Action, ...]] = (
     ),
     _in_setup(
         name="forget-key",
-        keys=("K",),
+        keys=("F",),
         title="forget key",
         help="Remove the pinned key of a host that was set up anew; asks for the reason.",
         footer=15,

@@ -45,6 +45,7 @@ async def to_setup(drive: Driver, *texts: str) -> None:
     await drive.shows("1 ● address", *texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 async def test_from_an_empty_list_to_the_first_job(
     walk: Walk, real: Server, far: FarSide, size: tuple[int, int]
@@ -163,9 +164,9 @@ async def test_a_host_that_shows_another_key_is_not_gone_on_with(
         await drive.keys("enter")
         await far.shows(state="changed")
         await drive.shows(
-            "2 ✗ host key", "another key than the pinned one", far.fingerprint, "K forget key"
+            "2 ✗ host key", "another key than the pinned one", far.fingerprint, "F forget key"
         )
-        await drive.keys("K", "<ab>", "enter")
+        await drive.keys("F", "<ab>", "enter")
         await drive.shows("why web-1 may show another key")
         await drive.keys("<c: set up anew>", "enter")
         await far.shows(count=2)
