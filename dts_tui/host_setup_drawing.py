@@ -85,7 +85,7 @@ def _job_of(it: SetUp, name: str) -> JobView | None:
 
 _AGAIN: Final = "enter tries it again."
 _FAILED: Final = {
-    ADDRESS: "Enable it, or make it anew, among the virtual hosts. " + _AGAIN,
+    ADDRESS: "Among the virtual hosts T lets one in again that is disabled, and n makes one.\nenter looks again.",
     KEY: "See that the address and the port are right (e changes them), that the host runs, and that no firewall is "
     f"in between.\n{_AGAIN}",
     LOGIN: "See that the user is right (up to the address, then e), and that the host lets this credential in: for a "

@@ -26,11 +26,8 @@ def facts_lines(it: SetUp, step: Step, around: Around, width: int) -> list[Line]
         return text_lines("Looking what the host is; nothing is changed there …", width, "dim")
     facts = it.report.get("facts")
     if not isinstance(facts, dict):
-        return (
-            []
-            if step.state == "failed"
-            else advice_lines("enter looks, and makes the plan; nothing is changed.", width)
-        )
+        looks = "enter looks, and makes the plan; nothing is changed."
+        return [] if step.state == "failed" else advice_lines(looks, width)
     told = [(name, shown(make(facts)) or "-", "text") for name, make in _FACTS.items()]
     warnings = [shown(each) for each in it.report.get("warnings") or []]
     noted = [line for each in warnings for line in text_lines(f"▲ {each}", width, "warn")]
@@ -84,19 +81,11 @@ def _planned(it: SetUp, width: int) -> list[Line]:
     out: list[Line] = []
     for each in it.planned:
         name, is_, will = (shown(each.get(part)) for part in ("name", "is", "will"))
-        look = glyphs.setup("yours" if each.get("changes") else "so")
-        out.append(
-            [
-                (f" {look.glyph} ", look.style),
-                (name, "strong"),
-                ("" if each.get("changes") else "  as it shall be", "dim"),
-            ]
-        )
-        told = (
-            [("is", is_, "dim"), ("will be", will, "text")]
-            if each.get("changes")
-            else [("is", will, "dim")]
-        )
+        changes = bool(each.get("changes"))
+        look = glyphs.setup("yours" if changes else "so")
+        note = "" if changes else "  as it shall be"
+        out.append([(f" {look.glyph} ", look.style), (name, "strong"), (note, "dim")])
+        told = [("is", is_, "dim"), ("will be", will, "text")] if changes else [("is", will, "dim")]
         out += [[("   ", "text"), *line] for line in pairs(told, width - 4)]
     return [*out, []]
 
@@ -113,27 +102,27 @@ def apply_lines(it: SetUp, step: Step, around: Around, width: int) -> list[Line]
         )
         gone = "Nothing of a set-up is left there. " if it.removal is not None else ""
         return [*text_lines(gone + clean(told, 400), width), [], *advice_lines(_APPLY, width)]
-    out: list[Line] = []
-    for each in it.planned if it.removal is None else []:
-        name = shown(each.get("name"))
-        mark = it.mark(name) if it.work is not None else "waiting"
-        look = glyphs.setup(mark)
-        out.append(
-            [
-                (f" {look.glyph} ", look.style),
-                (pad(name, 10), "strong"),
-                (f"{STATES[mark]}  ", look.style),
-                (shown(each.get("will")) if mark != "so" else "", "dim"),
-            ]
-        )
-    said = it.said()[-SAID_LINES:] if it.removal is None else []
-    if said:
-        out += [[], *[line for each in said for line in text_lines(shown(each), width, "dim")]]
+    out = _work_lines(it, width) if it.removal is None else []
     if step.state == "doing" and not out:
         out = text_lines(f"{step.told} …", width, "dim")
     if step.is_over:
         out += [[], *advice_lines("I sets it up anew, X removes what was made there.", width)]
     return out
+
+
+def _work_lines(it: SetUp, width: int) -> list[Line]:
+    """Each step of the plan as far as it is, and below them the log."""
+    out: list[Line] = []
+    for each in it.planned:
+        name = shown(each.get("name"))
+        mark = it.mark(name) if it.work is not None else "waiting"
+        look = glyphs.setup(mark)
+        will = shown(each.get("will")) if mark != "so" else ""
+        head: Line = [(f" {look.glyph} ", look.style), (pad(name, 10), "strong")]
+        out.append([*head, (pad(STATES[mark], 9), look.style), (will, "dim")])
+    said = [shown(each) for each in it.said()[-SAID_LINES:]]
+    told = [line for each in said for line in text_lines(each, width, "dim")]
+    return [*out, [], *told] if told else out
 
 
 _APPLY: Final = "enter sets it up, after a question; it may be left and cut at any moment, and goes on where it was."

@@ -1,7 +1,5 @@
 """The road from an address to a worker: its steps, and of the one under the cursor all that is known."""
 
-from functools import partial
-
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widget import Widget
@@ -29,7 +27,6 @@ from dts_tui.host_setup_steps import (
     is_changed,
     steps_of,
 )
-from dts_tui.screens import setup_asking
 from dts_tui.screens.base import Place
 from dts_tui.screens.job_actions import ask_cancel
 from dts_tui.screens.setup_doing import (
@@ -37,8 +34,10 @@ from dts_tui.screens.setup_doing import (
     ask_removal,
     ask_set_up,
     ask_trust,
+    look,
+    scan,
     setup_subject,
-    start,
+    try_login,
 )
 from dts_tui.screens.setup_news import SetUpNews
 from dts_tui.widgets.drawn import Drawn
@@ -111,11 +110,11 @@ class SetUpPage(SetUpNews):
 
     def _by_itself(self, name: str) -> None:
         if name == KEY and self.it.fresh(SCAN) is None:
-            self._scan()
+            scan(self)
         elif name == LOGIN and credential(self.it.document or {}):
-            self._try_login()
+            try_login(self)
         elif name == FACTS:
-            self._look()
+            look(self)
 
     def ask_wanted(self, wanted: str) -> None:
         """What was chosen in a list."""
@@ -217,34 +216,23 @@ class SetUpPage(SetUpNews):
             self._act(step)
 
     def _act(self, step: Step) -> None:
-        if step.name == ADDRESS:
+        if step.name == ADDRESS and step.state == "failed":
+            self.refresh_data()
+        elif step.name == ADDRESS:
             self._edit(ADDRESS)
         elif step.name == KEY:
-            scan = self.it.fresh(SCAN)
-            is_shown = scan is not None and step.state == "yours"
-            (partial(ask_trust, self) if is_shown else self._scan)()
+            is_shown = self.it.fresh(SCAN) is not None and step.state == "yours"
+            (ask_trust if is_shown else scan)(self)
         elif step.name == LOGIN and not credential(self.it.document or {}):
             self._edit(LOGIN)
         elif step.name == LOGIN:
-            self._try_login()
+            try_login(self)
         elif step.name in (FACTS, PLAN):
-            self._look()
+            look(self)
         elif step.name in (APPLY, BEAT):
             ask_set_up(self)
         elif step.name == JOB:
             self.console.go(Place("choose", self.place.key))
-
-    def _scan(self) -> None:
-        vhost = self.place.key
-        start(self, SCAN, lambda client: setup_asking.scan(client, vhost))
-
-    def _try_login(self) -> None:
-        vhost = self.place.key
-        start(self, TRIAL, lambda client: setup_asking.try_login(client, vhost))
-
-    def _look(self) -> None:
-        vhost, options = self.place.key, self.it.options
-        start(self, LOOK, lambda client: setup_asking.init(client, vhost, options, dry_run=True))
 
     def _edit(self, name: str) -> None:
         if self.it.document is None:

@@ -10,7 +10,7 @@ from dts_core.errors import DtsError
 from dts_core.text import clean
 from dts_core.views import JobView, Written
 from dts_tui.actions import subject_of_jobs
-from dts_tui.host_setup import REMOVAL, SCAN, WORK, SetUp, ended, remembered, shown
+from dts_tui.host_setup import LOOK, REMOVAL, SCAN, TRIAL, WORK, SetUp, ended, remembered, shown
 from dts_tui.host_setup_steps import ADDRESS, FACTS, KEY, LOGIN, PLAN
 from dts_tui.screens import setup_asking
 from dts_tui.screens.base import Place, View
@@ -54,6 +54,24 @@ def _refused(page: "SetUpPage", kind: str, error: DtsError) -> None:
     page.it.starting, page.it.eager = "", False
     page.it.refused[kind] = shown(str(error))
     page.changed()
+
+
+def scan(page: "SetUpPage") -> None:
+    """Look which key the host shows."""
+    vhost = page.place.key
+    start(page, SCAN, lambda client: setup_asking.scan(client, vhost))
+
+
+def try_login(page: "SetUpPage") -> None:
+    """Try what is stored."""
+    vhost = page.place.key
+    start(page, TRIAL, lambda client: setup_asking.try_login(client, vhost))
+
+
+def look(page: "SetUpPage") -> None:
+    """Have the host looked at, and the plan made."""
+    vhost, options = page.place.key, page.it.options
+    start(page, LOOK, lambda client: setup_asking.init(client, vhost, options, dry_run=True))
 
 
 def ask_trust(page: "SetUpPage") -> None:
