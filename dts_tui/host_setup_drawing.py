@@ -65,9 +65,7 @@ def detail_lines(it: SetUp, step: Step, around: Around, width: int) -> list[Line
     out = _DETAILS[step.name](it, step, around, width)
     if step.state == "doing" and (job := _job_of(it, step.name)) is not None:
         age = words.since(job.created_at, around.now)
-        told = (
-            f" job {words.short_id(job.id)} is {clean(job.state, 40)}, begun {age} ago; C stops it"
-        )
+        told = f" job {words.short_id(job.id)} is {clean(job.state, 40)}, {age} old; C stops it"
         out = [*out, [], [(told, "faint")]]
     if step.state == "failed":
         trouble = text_lines(f"✗ {step.told}", width, "bad")
@@ -89,7 +87,8 @@ _FAILED: Final = {
     KEY: "See that the address and the port are right (e changes them), that the host runs, and that no firewall is "
     f"in between.\n{_AGAIN}",
     LOGIN: "See that the user is right (up to the address, then e), and that the host lets this credential in: for a "
-    f"key, the line below belongs into ~/.ssh/authorized_keys there.\ne gives another credential.\n{_AGAIN}",
+    "key, the line below belongs into ~/.ssh/authorized_keys there (y copies it).\n"
+    f"e gives another credential.\n{_AGAIN}",
     FACTS: f"Mend it there, or give another address or login above (up, then e).\n{_AGAIN}",
     PLAN: _AGAIN,
     APPLY: f"What was made stays, and is gone on from.\nl shows the whole log.\n{_AGAIN}",

@@ -7,7 +7,7 @@ from textual.widget import Widget
 from dts_core.text import clean
 from dts_core.views import JobView
 from dts_tui.draw import Line, rule
-from dts_tui.host_setup import LOOK, REMOVAL, SCAN, TRIAL, WORK
+from dts_tui.host_setup import LOOK, REMOVAL, SCAN, TRIAL, WORK, ended
 from dts_tui.host_setup_drawing import detail_lines, step_lines
 from dts_tui.host_setup_steps import (
     ADDRESS,
@@ -289,7 +289,12 @@ class SetUpPage(SetUpNews):
         return name != "job-logs" or self._job() is not None
 
     def copied(self) -> str:
-        """What is told of the step."""
+        """A key to be handed on or compared; else what is told of the step."""
+        name, document = self.step().name, self.it.document or {}
+        if name == LOGIN and document.get("public_key"):
+            return str(document["public_key"])
+        if name == KEY and (job := self.it.fresh(SCAN)) is not None:
+            return str(ended(job, self.place.key).told.get("fingerprint", ""))
         lines = self._detail_lines(10_000)
         return "\n".join("".join(text for text, _ in line).strip() for line in lines)
 

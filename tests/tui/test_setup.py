@@ -80,7 +80,7 @@ async def test_from_an_empty_list_to_the_first_job(
         await paste(drive, pem)
         await drive.shows("•••• 7 lines")
         await drive.keys("ctrl+s")
-        await drive.shows("3 ▶ login", "running `true`", "is queued, begun")
+        await drive.shows("3 ▶ login", "running `true`", "is queued")
         await far.lets_in()
         await drive.shows("3 ● login", "4 ▶ facts")
         await far.planned()
@@ -192,6 +192,8 @@ async def test_each_failure_says_what_to_do_and_is_tried_again(
         await drive.keys("y")
         await far.lets_in(state="failed", why="web-1 refused the key; it accepts: password")
         await drive.shows("3 ✗ login", "refused the key", "authorized_keys", "tries it again")
+        await drive.keys("y")
+        assert drive.console.clipboard == (await far.document())["public_key"]
         await drive.keys("enter")
         await far.lets_in(count=2)
         await far.fails(INIT, "web-1: its Python is 3.9, and a worker needs 3.11 or newer")
