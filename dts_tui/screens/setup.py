@@ -88,7 +88,9 @@ class SetUpPage(SetUpNews):
 
     def on_resize(self) -> None:
         """Where there is little room, the steps are told in a word each."""
-        self._list.styles.width = LIST_CELLS if self.size.width >= NARROW else LIST_CELLS_NARROW
+        width = self.size.width
+        wide = max(LIST_CELLS, width * 2 // 5)
+        self._list.styles.width = wide if width >= NARROW else LIST_CELLS_NARROW
 
     # --- by itself ------------------------------------------------------------------------------
 
