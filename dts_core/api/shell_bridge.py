@@ -14,7 +14,6 @@ from dts_core.errors import (
     Forbidden,
     InvalidInput,
     NotFound,
-    SessionLost,
     Unauthenticated,
 )
 from dts_core.plain import words
@@ -220,8 +219,6 @@ def _over_of(task: "asyncio.Task[None]") -> _Over:
     error = task.exception()
     if isinstance(error, _Over):
         return error
-    if isinstance(error, SessionLost):
-        return _Over(FAILED, "the connection to the host was lost", error)
     if isinstance(error, DtsError):
         return _Over(FAILED, one_line(error.message, 200), error)
     if isinstance(error, WebSocketDisconnect | OSError | RuntimeError):

@@ -17,6 +17,12 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._unread_since: float | None = None
         self._ends_since: float | None = None
 
+    async def send(self, message: Any) -> None:
+        """As uvicorn's, which takes a refusal that is an answer of its own for a handshake that nobody answered."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
+
     def pause_writing(self) -> None:
         """The client does not read as fast as we write."""
         self._unread_since = self.loop.time()

@@ -104,6 +104,7 @@ class Shells:
         self.settings = settings
         self.reach: Reach | None = None
         """Given by whoever has sessions with hosts."""
+        self.open_now: list[Shell] = []
         self._open: Counter[str] = Counter()
         self.stopping = asyncio.Event()
         """Set once the server is about to stop."""
@@ -165,6 +166,7 @@ class Shells:
                 assert self.reach is not None
                 async with self.reach(caller, host, asked) as far:
                     shell = Shell(far)
+                    self.open_now.append(shell)
                     yield shell
             except DtsError as error:
                 how = one_line(error.message, 300)
@@ -173,6 +175,8 @@ class Shells:
                 seconds = self._clock.monotonic() - began
                 await self._ended(caller, host, shell, how, seconds)
         finally:
+            if shell is not None:
+                self.open_now.remove(shell)
             self._open[host] -= 1
             if not self._open[host]:
                 del self._open[host]
