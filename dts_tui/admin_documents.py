@@ -32,6 +32,7 @@ _USES: Final = {
     "reset-secret": ("users",),
     "mail-test": ("users",),
     "run-on-hosts": ("vhosts",),
+    "shell": ("vhosts",),
 }
 """Collections whose documents an action is for; of others all."""
 

@@ -96,8 +96,9 @@ class _Lent:
 
         async for heard in self._shell:
             if isinstance(heard, Opened):
-                click.echo(f"{clean(heard.host, 120)} ({HELP})", err=True)
                 self._terminal.lend()
+                told = f"{clean(heard.host, 120)} ({HELP})\r\n"
+                await self._terminal.show(told.encode())
                 self._opened.set()
             elif isinstance(heard, Exited):
                 return _status(heard)

@@ -113,7 +113,7 @@ class Client(JobCalls, AsyncCalls):
     ) -> None:
         self.url = transport.address(url)
         self.token = token
-        self._verify = verify
+        self.authorities = verify
         self._http = httpx.AsyncClient(
             base_url=self.url,
             verify=transport.trust(verify),
@@ -177,7 +177,7 @@ class Client(JobCalls, AsyncCalls):
         from dts_core.clients.shell import ShellAsked, open_shell  # few need a WebSocket
 
         asked = ShellAsked(host=host, term=term, columns=columns, rows=rows)
-        return open_shell(self.url, self.token, self._verify, asked)
+        return open_shell(self.url, self.token, self.authorities, asked)
 
     async def close(self) -> None:
         """Close the connections. A second call does nothing."""
