@@ -140,9 +140,9 @@ under the cursor, `F` the failed, `U` the unreachable, `N` those that never star
 
 ![The same again on those that never started](pictures/fan-out-again.svg)
 
-`!` opens a shell on the host: on a virtual host, in the list of hosts and on a host's page (where a virtual host has that
-name), on the board and on one host's output. The console steps aside for `dts ssh --tty` and is back where it was when
-the shell ends; how it ended stands in the last line. Enter `~` `.` leaves it. What comes from the host reaches the
+`!` opens a shell on the host: on a virtual host, in the list of hosts and on a host's page (where a virtual host has
+that name), on the board and on one host's output. The console steps aside for `dts ssh --tty` and is back where it was
+when the shell ends; how it ended stands in the last line. Enter `~` `.` leaves it. What comes from the host reaches the
 terminal as it is: [howto](howto.md#open-a-shell-on-a-host) says who may, and what is on record.
 
 """
