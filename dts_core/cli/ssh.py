@@ -72,6 +72,10 @@ class _AfterDashes(click.Command):
 @click.option(
     "--tty", is_flag=True, help="A shell on one host, in this terminal. Enter ~ . leaves."
 )
+@click.option(
+    "--stream/--no-stream", default=None,
+    help="Print the output of one host as it comes, or grouped at the end. [one host: as it comes]",
+)  # fmt: skip
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-wait", is_flag=True, help="Print the id of the job, and do not wait for it.")
 @server_options

@@ -83,6 +83,7 @@ ALLOWED: dict[tuple[str, str], Row] = {
     ("GET", "/ssh/{id}/hosts"): (404, {}),
     ("GET", "/ssh/shells/{id}"): (426, {}),
     ("GET", "/ssh/{id}/hosts/{name}/output"): (404, {}),
+    ("GET", "/ssh/{id}/hosts/{name}/live"): (404, {}),
     ("GET", "/ssh/{id}/groups"): (404, {}),
     ("GET", "/ssh/{id}/questions"): (404, {}),
     ("POST", "/ssh/{id}/questions/{name}"): (404, {"json": {"declined": True}}),
