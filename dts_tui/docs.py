@@ -124,9 +124,9 @@ are kept apart: `● ok`, `✗ failed`, `○ unreachable`, `◷ timed out`, `⊘
 
 ![Hosts with the same answer, live](pictures/fan-out.svg)
 
-`enter` opens what one host printed, `ctrl+f` searches it, `f` stays at its end, `tab` goes to the next host. What a
-host printed is shown inert, and what is left out of a long output is counted. `=` shows what the group under the cursor
-printed otherwise than most hosts did, `e` what became of each host in an earlier run.
+`enter` opens what one host printed, while it runs the newest of it; `ctrl+f` searches it, `f` stays at its end, `tab`
+goes to the next host. What a host printed is shown inert, and what is left out of a long output is counted. `=` shows
+what the group under the cursor printed otherwise than most hosts did, `e` what became of each host in an earlier run.
 
 With "ask me" in the form of the call, what a login asks and is not stored is put before whoever started it: each prompt
 with a line, dots unless the host wants the answer seen, and the time that is left. `enter` answers, `esc` refuses,
