@@ -117,14 +117,21 @@ class Bridge:
     async def _host(self, caller: Caller, host: str, asked: ShellQuery) -> None:
         async with self._shells.open(caller, host, asked) as shell:
             self._shell.set_result(shell)
-            await self._tell(Opened(host=host, fingerprint=shell.far.fingerprint))
-            while data := await shell.read(PIECE):
-                self._active = self._loop.time()
-                await self._send({"type": "websocket.send", "bytes": data})
-            status, signal = await shell.far.end()
-            shell.how = f"signal {signal}" if status is None else f"exit {status}"
-            await self._tell(Exited(status=status, signal=signal))
-            raise _Over(NORMAL, shell.how)
+            try:
+                await self._tell(Opened(host=host, fingerprint=shell.far.fingerprint))
+                await self._output(shell)
+            except _Over as over:
+                shell.how = over.how
+                raise
+
+    async def _output(self, shell: Shell) -> None:
+        while data := await shell.read(PIECE):
+            self._active = self._loop.time()
+            await self._send({"type": "websocket.send", "bytes": data})
+        status, signal = await shell.far.end()
+        how = f"signal {signal}" if status is None else f"exit {status}"
+        await self._tell(Exited(status=status, signal=signal))
+        raise _Over(NORMAL, how)
 
     async def _listen(self) -> None:
         while True:

@@ -30,7 +30,15 @@ _log = logging.getLogger(__name__)
 routes = Routes()
 
 
-@routes.add("GET", PATH, Permission.READ, query=ShellQuery, answer=Problem, status=UPGRADE_REQUIRED)
+@routes.add(
+    "GET",
+    PATH,
+    Permission.READ,
+    query=ShellQuery,
+    answer=Problem,
+    status=UPGRADE_REQUIRED,
+    media_type=PROBLEM,
+)
 async def open_shell(call: Call[ShellQuery, None]) -> ASGIResponse:
     """A terminal on a host, as a WebSocket: bytes both ways, and small JSON messages; without an upgrade only 426.
 

@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from dts_core.api import shell_bridge
+from dts_core.cli import ws_protocol
 from dts_core.errors import ApiError, ServerUnreachable
 from dts_core.services.users import LOCAL
 from dts_core.settings import ShellSettings
@@ -245,6 +246,44 @@ async def test_limits_of_number(tmp_path: Path, sshd: SshServer) -> None:
         await world.ended()
         async with world.shell() as talk:
             await talk.type("exit\n")
+
+
+async def test_a_client_that_reads_nothing_is_cut_off(
+    world: ShellWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds up nobody for ever: the shell ends there, the connection is gone, and why is on record."""
+    monkeypatch.setattr(shell_bridge, "WRITE_SECONDS", 0.3)
+    monkeypatch.setattr(ws_protocol, "WRITE_SECONDS", 0.3)
+    async with world.shell() as talk:
+        await talk.type("yes\n")
+        assert (await world.ended())["how"] == "the client reads nothing"
+        await wait_until(lambda: not world.http.connections, what="its connection is gone")
+
+
+@pytest.mark.parametrize(
+    ("said", "how"),
+    [
+        ("", "the client is not heard any more"),
+        ('{"type":"resize","columns":0,"rows":1}', "the client said what nobody understands"),
+        ("[" * 5000, "the client said what nobody understands"),
+        ("x" * 70_000, "the client left"),
+    ],
+    ids=["silent", "a size of none", "nonsense", "too much"],
+)
+async def test_a_client_that_is_none_of_ours(
+    world: ShellWorld, monkeypatch: pytest.MonkeyPatch, said: str, how: str
+) -> None:
+    """One that is silent, that says nonsense, or too much at once."""
+    monkeypatch.setattr(shell_bridge, "ALIVE_SECONDS", 0.1)
+    token = await world.server.token("root")
+    url = f"ws://127.0.0.1:{world.port}/ssh/shells/web-1"
+    shown = {"Authorization": f"Bearer {token}"}
+    async with connect(url, additional_headers=shown, proxy=None, ping_interval=None) as socket:
+        assert '"open"' in str(await socket.recv())
+        monkeypatch.setattr(shell_bridge, "SILENCE_SECONDS", 60.0 if said else 0.0)
+        if said:
+            await socket.send(said)
+        assert (await world.ended())["how"] == how
 
 
 async def test_a_server_that_is_gone(world: ShellWorld) -> None:

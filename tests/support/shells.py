@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dts_core.cli.http import HttpServer
+from dts_core.cli.ws_protocol import BoundedWebSocket
 from dts_core.clients import Client
 from dts_core.clients.shell import Shell
 from dts_core.remote import Remotes
@@ -23,12 +24,21 @@ from tests.support.sshd import SshServer
 BEGIN, END = "shell", "shell_end"
 
 
+class Http(HttpServer):
+    """Shows how many WebSockets it holds."""
+
+    @property
+    def connections(self) -> int:
+        held = self._server.server_state.connections
+        return sum(isinstance(each, BoundedWebSocket) for each in held)
+
+
 @dataclass
 class ShellWorld:
     """A server over HTTP."""
 
     server: Server
-    http: HttpServer
+    http: "Http"
     port: int
 
     @property
@@ -117,7 +127,7 @@ async def shell_world(
         services.shells.settings = shell or ShellSettings()
         await services.vhosts.create(LOCAL, {"_id": "web-1", **sshd.vhost()})
         listener = socket.create_server(("127.0.0.1", 0))
-        http = HttpServer(server.app, listener, ServerSettings())
+        http = Http(server.app, listener, ServerSettings())
         task = asyncio.create_task(http.run())
         await http.started()
         try:
