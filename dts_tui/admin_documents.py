@@ -34,6 +34,7 @@ _USES: Final = {
     **dict.fromkeys(
         ("run-on-hosts", "add-host", "set-up", "set-up-again", "remove-setup"), ("vhosts",)
     ),
+    "shell": ("vhosts",),
 }
 """Collections whose documents an action is for; of others all."""
 

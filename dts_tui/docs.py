@@ -154,9 +154,9 @@ are kept apart: `● ok`, `✗ failed`, `○ unreachable`, `◷ timed out`, `⊘
 
 ![Hosts with the same answer, live](pictures/fan-out.svg)
 
-`enter` opens what one host printed, `ctrl+f` searches it, `f` stays at its end, `tab` goes to the next host. What a
-host printed is shown inert, and what is left out of a long output is counted. `=` shows what the group under the cursor
-printed otherwise than most hosts did, `e` what became of each host in an earlier run.
+`enter` opens what one host printed, while it runs the newest of it; `ctrl+f` searches it, `f` stays at its end, `tab`
+goes to the next host. What a host printed is shown inert, and what is left out of a long output is counted. `=` shows
+what the group under the cursor printed otherwise than most hosts did, `e` what became of each host in an earlier run.
 
 With "ask me" in the form of the call, what a login asks and is not stored is put before whoever started it: each prompt
 with a line, dots unless the host wants the answer seen, and the time that is left. `enter` answers, `esc` refuses,
@@ -169,6 +169,11 @@ under the cursor, `F` the failed, `U` the unreachable, `N` those that never star
 `A` those that were cancelled.
 
 ![The same again on those that never started](pictures/fan-out-again.svg)
+
+`!` opens a shell on the host: on a virtual host, in the list of hosts and on a host's page (where a virtual host has
+that name), on the board and on one host's output. The console steps aside for `dts ssh --tty` and is back where it was
+when the shell ends; how it ended stands in the last line. Enter `~` `.` leaves it. What comes from the host reaches the
+terminal as it is: [howto](howto.md#open-a-shell-on-a-host) says who may, and what is on record.
 
 """
 _SCOPES = (

@@ -35,6 +35,17 @@ FANNING_OUT: Final[tuple[Action, ...]] = (
         request='POST /ssh {{"hosts": {hosts_json}, "argv": ["COMMAND"]}}',
     ),
     Action(
+        "shell",
+        ("!",),
+        "shell",
+        "A shell on the host, in this terminal; the console steps aside for it. Enter ~ . leaves it.",
+        scopes=("documents", "document", "board", "host-output", "hosts", "host"),
+        changes=True,
+        footer=48,
+        command="dts ssh --tty {shell_word}",
+        request="GET /ssh/shells/{shell_path} (a WebSocket)",
+    ),
+    Action(
         "send-to-hosts",
         ("ctrl+s",),
         "run",

@@ -3,16 +3,13 @@
 import os
 import shlex
 import shutil
-import signal
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from textual.app import SuspendNotSupported
+
+from dts_tui.lending import Suspend, lend
 
 TEXT_MAX: Final = 4 << 20
 """Most bytes that are read back."""
@@ -27,7 +24,7 @@ def chosen_editor() -> str:
     return os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
 
 
-def edit_outside(text: str, name: str, suspend: Callable[[], AbstractContextManager[None]]) -> str:
+def edit_outside(text: str, name: str, suspend: Suspend) -> str:
     """The text as it was left in $VISUAL, $EDITOR, or vi.
 
     It lies in a file of mode 0600 in a folder of its own, which is gone afterwards.
@@ -52,12 +49,11 @@ def edit_outside(text: str, name: str, suspend: Callable[[], AbstractContextMana
         return _read(file)
 
 
-def _run(command: str, file: Path, suspend: Callable[[], AbstractContextManager[None]]) -> None:
+def _run(command: str, file: Path, suspend: Suspend) -> None:
     try:
         arguments = [*shlex.split(command), str(file)]
         name = Path(arguments[0]).name
-        with suspend(), _interrupts_are_the_editors():
-            status = subprocess.run(arguments, check=False).returncode
+        status, _ = lend(arguments, suspend)
     except ValueError as error:
         raise EditorFailed(f"{command} is no command line: {error}") from error
     except OSError as error:
@@ -66,23 +62,6 @@ def _run(command: str, file: Path, suspend: Callable[[], AbstractContextManager[
         raise EditorFailed("this terminal cannot be lent to an editor") from error
     if status:
         raise EditorFailed(f"{name} ended with status {status}: nothing was taken over")
-
-
-@contextmanager
-def _interrupts_are_the_editors() -> Iterator[None]:
-    """ctrl+c in the editor reaches every process of the terminal, and would end the console behind it.
-
-    A handler that does nothing, and not SIG_IGN, which the editor would inherit.
-    """
-
-    def nothing(number: int, frame: FrameType | None) -> None:
-        del number, frame
-
-    before = signal.signal(signal.SIGINT, nothing)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _read(file: Path) -> str:

@@ -20,6 +20,7 @@ from dts_core.api import (
     operation_routes,
     queue_routes,
     session_routes,
+    shell_routes,
     signing_routes,
     ssh_routes,
     token_routes,
@@ -51,6 +52,7 @@ def endpoints() -> list[Endpoint]:
         *admin_routes.routes.endpoints,
         *vhost_routes.routes.endpoints,
         *ssh_routes.routes.endpoints,
+        *shell_routes.routes.endpoints,
         *mail_routes.routes.endpoints,
         *operation_routes.routes.endpoints,
         *watch_routes.routes.endpoints,
@@ -83,7 +85,12 @@ def create_app(
     """
     found = endpoints()
     app = Litestar(
-        route_handlers=[*_options(found), *(_handler(each) for each in found), *more],
+        route_handlers=[
+            *_options(found),
+            *(_handler(each) for each in found),
+            shell_routes.shell_handler(),
+            *more,
+        ],
         guards=[authorize],
         before_send=[finish_headers],
         exception_handlers=EXCEPTION_HANDLERS,

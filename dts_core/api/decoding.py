@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar, cast, get_args
 
 import msgspec
 from litestar import Request
+from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
 
 from dts_core.errors import CodecError, InvalidInput
@@ -57,7 +58,7 @@ def decode_json(body: bytes, kind: type[T]) -> T:
     return value
 
 
-def decode_query(request: Request[Any, Any, Any], kind: type[T]) -> T:
+def decode_query(request: ASGIConnection[Any, Any, Any, Any], kind: type[T]) -> T:
     """The query string as a value; numbers, switches and times are converted from their text.
 
     Raises:

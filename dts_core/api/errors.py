@@ -50,6 +50,18 @@ def _answer(
     )
 
 
+def problem_of(error: DtsError, identity: str) -> Problem:
+    """The whole problem of an error of ours, for an answer that no framework makes."""
+    return Problem(
+        title=HTTPStatus(error.status).phrase,
+        status=error.status,
+        detail=one_line(error.message, 2000),
+        code=error.code,
+        advice=clean(error.advice, 1000) or _ADVICE.get(error.status, ""),
+        request_id=identity,
+    )
+
+
 def refuse(request: Request[Any, Any, Any], error: DtsError) -> Response[bytes]:
     """The answer of an error of ours."""
     headers: dict[str, str] = {}

@@ -11,6 +11,7 @@ from dts_core.api.endpoint import Call, NoQuery, Permission, Position, Routes
 from dts_core.api.resource_routes import WriteQuery
 from dts_core.views.questions import AnswerRequest, AnswerTaken, QuestionList
 from dts_core.views.ssh import (
+    HostLiveView,
     HostOutputView,
     HostRunList,
     OutputGroupList,
@@ -30,6 +31,13 @@ class HostsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 500
     state: RunState | Literal[""] = ""
     after: Position | None = None
+
+
+class LiveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to go on, in bytes of each stream: as the answer before has told."""
+
+    stdout: Position = 0
+    stderr: Position = 0
 
 
 @routes.add(
@@ -72,6 +80,21 @@ async def list_host_runs(call: Call[HostsQuery, None]) -> HostRunList:
 async def get_host_output(call: Call[NoQuery, None]) -> HostOutputView:
     """What one host printed and returned."""
     return await call.services.host_runs.output(call.caller, call.path("id"), call.path("name"))
+
+
+@routes.add(
+    "GET",
+    "/ssh/{id}/hosts/{name}/live",
+    Permission.ADMIN,
+    query=LiveQuery,
+    answer=HostLiveView,
+)
+async def get_host_live(call: Call[LiveQuery, None]) -> HostLiveView:
+    """What one host has printed behind two positions, while it runs and afterwards."""
+    asked = call.query
+    return await call.services.host_runs.live(
+        call.caller, call.path("id"), call.path("name"), stdout=asked.stdout, stderr=asked.stderr
+    )
 
 
 @routes.add("GET", "/ssh/{id}/groups", Permission.ADMIN, answer=OutputGroupList)

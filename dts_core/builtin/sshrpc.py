@@ -12,6 +12,7 @@ from dts_core.errors import DtsError
 from dts_core.pep723 import Script
 from dts_core.remote import Person, Remotes
 from dts_core.remote.job import FanOutJob
+from dts_core.remote.live import LiveOutputs
 from dts_core.remote.work import CallWork, Work
 from dts_core.services.users import LOCAL
 from dts_core.ssh.fanout import FanOutPlan
@@ -85,10 +86,14 @@ async def main(
     caller = msgspec.structs.replace(LOCAL, user=calling.submitter)
     work = Work(argv=argv or [], call=call, script=script, seconds=host_seconds, output_max=kept)
     person = Person(own_keys=tuple(own_keys or ()), user=user) if ask or own_keys else None
-    async with _remotes(calling, person, ask=ask) as remotes:
+    store, claim = calling.services.store, (calling.job, calling.epoch)
+    async with (
+        _remotes(calling, person, ask=ask) as remotes,
+        LiveOutputs(store, *claim, len(hosts)) as live,
+    ):
         # What was sent to a host is remembered by those of all.
         packages = calling.remotes.packages(calling.services.setups.settings) if script else None
-        one = CallWork(remotes, work, packages)
+        one = CallWork(remotes, work, live, packages)
         job = FanOutJob(calling, hosts, caller, remotes)
         counts = await job.run(one, plan, prepare=one.prepare)
     bad = {state: count for state, count in counts.items() if state != HostState.OK}

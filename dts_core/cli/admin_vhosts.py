@@ -69,6 +69,13 @@ def host_options(command: Any) -> Any:
         ),
         click.option("--python", metavar="PATH", help="Interpreter there. [python3]"),
         click.option("--mode", type=click.Choice(["service", "agent"]), help="[service]"),
+        click.option(
+            "--shell-user",
+            "shell_users",
+            multiple=True,
+            metavar="USER",
+            help="Who may open a shell there, beside administrators; all anew.",
+        ),
         click.option("--description", metavar="TEXT", help="What it is."),
         click.option("--disabled/--enabled", default=None, help="Whether it is left alone."),
     ]
@@ -157,7 +164,16 @@ def add(where: Where, vhost: str, **given: Any) -> None:
     "--forget",
     multiple=True,
     type=click.Choice(
-        ["key", "passphrase", "password", "certificate", "known-host", "jump", "references"]
+        [
+            "key",
+            "passphrase",
+            "password",
+            "certificate",
+            "known-host",
+            "jump",
+            "references",
+            "shell-users",
+        ]
     ),
     help="Take this away.",
 )
@@ -204,6 +220,7 @@ def _forgotten(names: tuple[str, ...]) -> dict[str, Any]:
         "known-host": ("known_host_key", ""),
         "jump": ("jump", ""),
         "references": ("references", {}),
+        "shell-users": ("shell_users", []),
     }
     return dict(fields[name] for name in names)
 
@@ -214,6 +231,8 @@ def host_fields(given: dict[str, Any]) -> dict[str, Any]:
     body = {name: given[name] for name in plain if given[name] is not None}
     if given["labels"]:
         body["labels"] = _pairs("--label", given["labels"])
+    if given["shell_users"]:
+        body["shell_users"] = list(given["shell_users"])
     if given["references"]:
         words = {"passphrase": "key_passphrase"}
         named = _pairs("--reference", given["references"])

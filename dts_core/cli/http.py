@@ -9,7 +9,9 @@ from typing import Any, Final
 import uvicorn
 
 from dts_core.cli.http_protocol import BoundedProtocol
+from dts_core.cli.ws_protocol import BoundedWebSocket
 from dts_core.settings import ServerSettings
+from dts_core.views.shell import MESSAGE_MAX
 
 __all__ = ["HttpServer"]
 
@@ -47,7 +49,7 @@ class _Server(uvicorn.Server):
     def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()
         for connection in list(self.server_state.connections):
-            if isinstance(connection, BoundedProtocol):
+            if isinstance(connection, BoundedProtocol | BoundedWebSocket):
                 connection.sweep(now)
 
     @contextlib.contextmanager
@@ -65,7 +67,10 @@ class HttpServer:
             uvicorn.Config(
                 app,
                 http=BoundedProtocol,
-                ws="none",
+                ws=BoundedWebSocket,
+                ws_max_size=MESSAGE_MAX,
+                ws_per_message_deflate=False,
+                ws_ping_interval=None,  # each side of a shell says itself that it is there
                 lifespan="off",
                 log_config=None,
                 access_log=False,

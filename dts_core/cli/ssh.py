@@ -69,6 +69,13 @@ class _AfterDashes(click.Command):
 @click.option(
     "--login", "user", default="", metavar="USER", help="As this user there; with --ask or --as-me."
 )
+@click.option(
+    "--tty", is_flag=True, help="A shell on one host, in this terminal. Enter ~ . leaves."
+)
+@click.option(
+    "--stream/--no-stream", default=None,
+    help="Print the output of one host as it comes, or grouped at the end. [one host: as it comes]",
+)  # fmt: skip
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-wait", is_flag=True, help="Print the id of the job, and do not wait for it.")
 @server_options
@@ -78,6 +85,7 @@ def ssh(
     yes: bool,
     no_wait: bool,
     show: str,
+    tty: bool,
     **given: Any,
 ) -> int:
     """Run a command, or a function of the server, on many hosts reached by SSH.
@@ -92,6 +100,7 @@ def ssh(
       dts ssh --label role=db --call ops/version
       dts ssh --again JOB --which failed
       dts ssh --show JOB --hosts web-3
+      dts ssh --tty web-3
     """  # noqa: D301 - below \b click keeps the lines
     from dts_core.cli.ssh_run import again, show_run, start
 
@@ -99,6 +108,8 @@ def ssh(
     assert ctx is not None
     selector, argv = _split(words, ctx.meta.get(_ARGV))
     hosts = [name for text in (*selector, *given.pop("named")) for name in _names(text)]
+    if tty:
+        return _shell(where, hosts, argv, given)
     choice = {name: given.pop(name) for name in ("again", "which", "group")}
     part = {name: given.pop(name) for name in ("ask", "as_me", "user")}
     _check_part(part, no_wait=no_wait)
@@ -128,6 +139,16 @@ def _check_part(part: dict[str, Any], *, no_wait: bool) -> None:
         raise click.UsageError("--login goes with --ask or --as-me.")
     if no_wait and (part["ask"] or part["as_me"]):
         raise click.UsageError("--no-wait leaves nobody to answer: not with --ask or --as-me.")
+
+
+def _shell(where: Where, hosts: list[str], argv: list[str], given: dict[str, Any]) -> int:
+    from dts_core.cli.shell import run_shell
+
+    asks = given["ask"] or given["as_me"]
+    others = (given["function"], given["labels"], given["again"], argv, asks)
+    if len(hosts) != 1 or any(others):
+        raise click.UsageError("--tty takes one host and nothing else.")
+    return run_shell(where, hosts[0])
 
 
 def _split(words: tuple[str, ...], after: list[str] | None) -> tuple[list[str], list[str]]:

@@ -10,6 +10,7 @@ import click
 
 from dts_core.cli.client_common import Where, print_json, print_line
 from dts_core.cli.client_jobs import json_value, keywords
+from dts_core.cli.ssh_stream import Printed
 from dts_core.hostsets import fold
 from dts_core.plain import words
 from dts_core.plain.ssh import counts, group_text, how
@@ -37,7 +38,7 @@ def start(
     yes: bool,
     no_wait: bool,
 ) -> int:
-    """Show which hosts are meant, ask, start, follow; the exit status."""
+    """Show which hosts are meant, ask, start, follow; the exit status. One host's output is printed as it comes."""
     options = {name: given[name] for name in ("at_once", "host_seconds", "batches", "failures_max")}
     call = {
         "argv": argv,
@@ -53,11 +54,14 @@ def start(
     with where.client() as client:
         plan = client.ssh.start(hosts, labels=labels, dry_run=True, **call, **options, **person)
         what = shlex.join(argv) if argv else given["function"]
+        streams = _streams(where, plan, given["stream"])
         _confirm(where, plan, what, yes=yes)
         # On exactly those that were shown, whatever has changed since.
         started = client.ssh.start(plan.hosts, **call, **options, **person)
         asking = _terminal(part, keys, started)
-        return _finish(where, client, started, asking, no_wait=no_wait)
+        # What logins ask is answered between looks at all hosts.
+        streams = streams and asking is None
+        return _finish(where, client, started, asking, no_wait=no_wait, streams=streams)
 
 
 def again(
@@ -136,6 +140,14 @@ def _confirm(where: Where, plan: "SshStarted", what: str, *, yes: bool) -> None:
         click.confirm(clean(f"Run there: {what}", 2000), abort=True, err=True)
 
 
+def _streams(where: Where, plan: "SshStarted", wanted: bool | None) -> bool:
+    """Whether the output is printed as it comes: by default that of one host, for people."""
+    is_one = len(plan.hosts) == 1
+    if wanted and (where.as_json or not is_one):
+        raise click.UsageError("--stream is for one host, without --json.")
+    return is_one and not where.as_json if wanted is None else wanted
+
+
 def _finish(
     where: Where,
     client: "SyncAdminClient",
@@ -143,6 +155,7 @@ def _finish(
     asking: "Terminal | None",
     *,
     no_wait: bool,
+    streams: bool = False,
 ) -> int:
     assert started.job is not None
     job = started.job.id
@@ -154,13 +167,18 @@ def _finish(
         return 0
     if not where.as_json:
         click.echo(f"job {clean(job, 40)}", err=True)
+    printed = Printed(client, job, started.hosts[0]) if streams else None
     try:
-        _follow(client, job, _Live(quiet=where.as_json), asking)
+        if printed is not None:
+            printed.follow()
+        _follow(client, job, _Live(quiet=where.as_json or streams), asking)
     except KeyboardInterrupt:
         click.echo("it is cancelled; what runs is ended there", err=True)
         client.cancel([job])
         _follow(client, job, _Live(quiet=True))
-    return _show(where, client, job)
+        if printed is not None:
+            printed.follow()
+    return _show(where, client, job, with_groups=not streams)
 
 
 class _Live:
@@ -212,10 +230,12 @@ def _follow(
         live.end()
 
 
-def _show(where: Where, client: "SyncAdminClient", job: str) -> int:
-    groups = client.ssh.groups(job)
+def _show(where: Where, client: "SyncAdminClient", job: str, *, with_groups: bool = True) -> int:
     listed = client.ssh.changes(job, 0, limit=1)
     is_ok = listed.is_over and set(listed.counts) <= {"ok"}
+    if not with_groups and is_ok:
+        return 0
+    groups = client.ssh.groups(job)
     if where.as_json:
         print_json(
             {
@@ -227,7 +247,7 @@ def _show(where: Where, client: "SyncAdminClient", job: str) -> int:
             }
         )
         return 0 if is_ok else 1
-    for group in groups.items:
+    for group in groups.items if with_groups else ():
         for line in group_text(group):
             print_line(line)
     if groups.more:

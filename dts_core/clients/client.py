@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
@@ -33,6 +34,9 @@ from dts_core.clients.stream import StreamOptions, follow, follow_blocking
 from dts_core.clients.tokens import OwnTokens, SyncOwnTokens, SyncUserTokens, UserTokens
 from dts_core.clients.vault import SyncVault, Vault
 from dts_core.views import StreamEvent
+
+if TYPE_CHECKING:
+    from dts_core.clients.shell import Shell
 
 T = TypeVar("T")
 
@@ -109,6 +113,7 @@ class Client(JobCalls, AsyncCalls):
     ) -> None:
         self.url = transport.address(url)
         self.token = token
+        self.authorities = verify
         self._http = httpx.AsyncClient(
             base_url=self.url,
             verify=transport.trust(verify),
@@ -159,6 +164,20 @@ class Client(JobCalls, AsyncCalls):
         return follow(
             self._http, lambda: self.token, StreamOptions(self.url, tuple(topics), filters)
         )
+
+    def shell(
+        self, host: str, *, term: str = "xterm", columns: int = 80, rows: int = 24
+    ) -> "AbstractAsyncContextManager[Shell]":
+        """A shell on a virtual host, for the length of a block; of this client alone, not of the blocking one.
+
+        Raises:
+            ApiError: The server refuses.
+            ServerUnreachable: No answer.
+        """
+        from dts_core.clients.shell import ShellAsked, open_shell  # few need a WebSocket
+
+        asked = ShellAsked(host=host, term=term, columns=columns, rows=rows)
+        return open_shell(self.url, self.token, self.authorities, asked)
 
     async def close(self) -> None:
         """Close the connections. A second call does nothing."""

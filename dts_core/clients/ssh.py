@@ -13,6 +13,7 @@ class SshCalls:
     hosts = call(calls.ssh_hosts)
     changes = call(calls.ssh_changes)
     output = call(calls.ssh_output)
+    live = call(calls.ssh_live)
     groups = call(calls.ssh_groups)
     questions = call(calls.ssh_questions)
     answer = call(calls.answer_question)

@@ -20,6 +20,9 @@ class HostOutput(Document, frozen=True, kw_only=True):
     stderr: bytes = b""
     result: bytes = b""
     """What a function returned, as JSON."""
+    stdout_total: int = 0
+    """Bytes that came of it. Of a host that runs the newest are held; of one that has ended begin and end."""
+    stderr_total: int = 0
 
 
 class HostRun(Document, frozen=True, kw_only=True):

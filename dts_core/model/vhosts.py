@@ -41,6 +41,8 @@ class VirtualHost(Document, frozen=True, kw_only=True):
     """The interpreter there: a path, or a name that is looked up there."""
     mode: str = "service"
     """service | agent"""
+    shell_users: list[str] = []
+    """Who may open a shell there, beside administrators."""
     description: str = ""
     disabled: bool = False
     set_up_by: str = ""

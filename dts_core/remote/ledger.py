@@ -116,7 +116,13 @@ def run_of(run: HostRun, outcome: Outcome) -> HostRun:
         fingerprint=one_line(outcome.fingerprint, 120),
         started_at=outcome.started_at,
         finished_at=outcome.finished_at,
-        output=HostOutput(stdout=outcome.stdout, stderr=outcome.stderr, result=outcome.result),
+        output=HostOutput(
+            stdout=outcome.stdout,
+            stderr=outcome.stderr,
+            result=outcome.result,
+            stdout_total=outcome.output_total - outcome.stderr_total,
+            stderr_total=outcome.stderr_total,
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """What a fan-out does with one host: reach it, mark it as begun, run, keep the end."""
 
+import functools
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
@@ -18,9 +19,11 @@ from dts_core.model import JobError
 from dts_core.names import new_id
 from dts_core.pep723 import Script
 from dts_core.remote.ledger import Ledger
+from dts_core.remote.live import LiveOutputs
 from dts_core.remote.packages import Packages
 from dts_core.remote.remotes import Remotes
 from dts_core.services.access import Caller
+from dts_core.ssh.channel import Receive
 from dts_core.ssh.outcome import HostState, Outcome, failure
 from dts_core.ssh.target import Target
 
@@ -135,12 +138,16 @@ class CallWork:
     Args:
         remotes: Sessions.
         work: What.
+        live: Hears what hosts print, as they print it.
         packages: Brings what the function declares; None: that is nothing.
     """
 
-    def __init__(self, remotes: Remotes, work: Work, packages: Packages | None = None) -> None:
+    def __init__(
+        self, remotes: Remotes, work: Work, live: LiveOutputs, packages: Packages | None = None
+    ) -> None:
         self._remotes = remotes
         self._work = work
+        self._live = live
         self._packages = packages
 
     async def prepare(self, target: Target) -> str:
@@ -152,19 +159,25 @@ class CallWork:
 
     async def __call__(self, target: Target) -> Outcome:
         """Run it there, without a guard where there is no Python."""
+        try:
+            return await self._run(target, functools.partial(self._live.hear, target.id))
+        finally:
+            self._live.forget(target.id)
+
+    async def _run(self, target: Target, receive: Receive) -> Outcome:
         work = self._work
         if work.call is not None:
-            return await self._called(target, work.call)
+            return await self._called(target, work.call, receive)
         outcome = await self._remotes.calls.run(
-            target, work.argv, timeout=work.seconds, kept_max=work.output_max
+            target, work.argv, timeout=work.seconds, kept_max=work.output_max, receive=receive
         )
         if outcome.error is not None and outcome.error.type == InterpreterUnfit.code:
-            return await self._run_bare(target)
+            return await self._run_bare(target, receive)
         return outcome
 
-    async def _called(self, target: Target, call: Call) -> Outcome:
+    async def _called(self, target: Target, call: Call, receive: Receive) -> Outcome:
         folder = await self.prepare(target)
-        outcome = await self._call(target, call, folder)
+        outcome = await self._call(target, call, folder, receive)
         if not (folder and _are_gone(outcome)):
             return outcome
         assert self._packages is not None
@@ -172,17 +185,19 @@ class CallWork:
         self._packages.forget(
             target, self._work.script
         )  # nothing was run, so it may be tried again
-        return await self._call(target, call, await self.prepare(target))
+        return await self._call(target, call, await self.prepare(target), receive)
 
-    async def _call(self, target: Target, call: Call, folder: str) -> Outcome:
+    async def _call(self, target: Target, call: Call, folder: str, receive: Receive) -> Outcome:
         own = msgspec.structs.replace(call, id=new_id())
-        return await self._remotes.calls.call(target, own, packages=folder)
+        return await self._remotes.calls.call(target, own, receive=receive, packages=folder)
 
-    async def _run_bare(self, target: Target) -> Outcome:
+    async def _run_bare(self, target: Target, receive: Receive) -> Outcome:
         work, started_at = self._work, datetime.now(UTC)
         async with self._remotes.sessions.session(target) as session:
             try:
-                end = await session.run(work.argv, timeout=work.seconds, kept_max=work.output_max)
+                end = await session.run(
+                    work.argv, timeout=work.seconds, kept_max=work.output_max, receive=receive
+                )
             except RemoteError as error:
                 return failure(target.id, error, started_at=started_at)
         return Outcome(
@@ -191,6 +206,7 @@ class CallWork:
             stdout=end.stdout,
             stderr=end.stderr,
             output_total=end.stdout_total + end.stderr_total,
+            stderr_total=end.stderr_total,
             exit_status=end.exit_status,
             exit_signal=end.exit_signal,
             started_at=started_at,

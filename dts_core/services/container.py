@@ -36,6 +36,7 @@ from dts_core.services.queues import Queues
 from dts_core.services.remotecalls import RemoteCalls
 from dts_core.services.sessions import Sessions
 from dts_core.services.setups import Setups
+from dts_core.services.shells import Shells
 from dts_core.services.signing import Signing
 from dts_core.services.status import Status
 from dts_core.services.stream import StreamHub
@@ -44,7 +45,13 @@ from dts_core.services.tokens import Tokens
 from dts_core.services.users import Users
 from dts_core.services.vaultkeys import VaultKeys
 from dts_core.services.vhosts import VHOSTS, Vhosts
-from dts_core.settings import BrokerSettings, NotifySettings, ServerSettings, SetupSettings
+from dts_core.settings import (
+    BrokerSettings,
+    NotifySettings,
+    ServerSettings,
+    SetupSettings,
+    ShellSettings,
+)
 from dts_core.signing import Signer
 from dts_core.ssh.base import SshKeys
 from dts_core.stores.base import Intake, Store
@@ -71,6 +78,7 @@ class Services:
     host_runs: HostRuns
     questions: Questions
     setups: Setups
+    shells: Shells
     vault: VaultKeys
     sessions: Sessions
     tokens: Tokens
@@ -120,6 +128,7 @@ class Services:
         """Let everybody go who waits: long polls are answered, streams end. Call it before the server closes."""
         self.jobs.waiters.close()
         self.stream.close()
+        self.shells.close()
 
     async def stop(self) -> None:
         """End background work. Store and broker stay open. A second call does nothing."""
@@ -184,6 +193,7 @@ def build_services(
     envelopes: Signer | None = None,
     setup: SetupSettings | None = None,
     link: BrokerSettings | None = None,
+    shell: ShellSettings | None = None,
 ) -> Services:
     """Put the services together; nothing runs yet.
 
@@ -208,6 +218,7 @@ def build_services(
         envelopes: Signs the envelopes of jobs; None: they are not signed.
         setup: `[setup]`; None: its defaults.
         link: `[broker]`, which hosts that are set up shall reach; None: they cannot.
+        shell: `[shell]`; None: its defaults.
 
     Raises:
         ConfigError: `[notify.smtp]` cannot be used as it is.
@@ -249,6 +260,7 @@ def build_services(
         host_runs=runs,
         questions=Questions(store, clock, writer, bus, runs),
         setups=setups,
+        shells=Shells(vhosts, writer, clock, shell or ShellSettings()),
         vault=VaultKeys(store, writer, vault, [(VHOSTS, sorted(VHOSTS.secret))]),
         sessions=sessions,
         tokens=Tokens(

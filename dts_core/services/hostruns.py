@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -13,11 +13,13 @@ from dts_core.model.remote import RUNNING
 from dts_core.services.access import Caller
 from dts_core.services.asked import open_questions
 from dts_core.services.jobs import Jobs
+from dts_core.services.livetext import Piece, end_of, new_lines
 from dts_core.states import FINAL
 from dts_core.stores.base import Store
 from dts_core.stores.limits import RUNS_MAX
 from dts_core.text import clean, clean_lines
 from dts_core.views.ssh import (
+    HostLiveView,
     HostOutputView,
     HostRunList,
     HostRunView,
@@ -104,24 +106,53 @@ class HostRuns:
         return await self._list(job, items, max((run.seq for run in runs), default=after))
 
     async def output(self, caller: Caller, job_id: str, host: str) -> HostOutputView:
-        """What one host printed and returned.
+        """What one host printed and returned; while it runs, the newest of what it has printed.
 
         Raises:
             NotFound: There is no such job that the caller sees, or no such host in it.
         """
+        job, run = await self._one(caller, job_id, host)
+        output = run.output if run is not None and run.output is not None else HostOutput()
+        view = _view(job, host, run)
+        if run is not None and not run.has_ended:
+            total = output.stdout_total + output.stderr_total
+            view = msgspec.structs.replace(view, output_total=total)
+            output = _so_far(output)
+        return HostOutputView(
+            **_fields(view),
+            stdout=_text(output.stdout, TEXT_MAX),
+            stderr=_text(output.stderr, TEXT_MAX),
+            result=_text(output.result, TEXT_MAX),
+        )
+
+    async def _one(self, caller: Caller, job_id: str, host: str) -> tuple[Job, HostRun | None]:
+        """A job, and one of its hosts with its output."""
         job = await self.job(caller, job_id)
         if host not in hosts_of(job):
             raise NotFound(f"job {job.id} does not go to host {clean(host, 120)}.")
         found = await self._store.get_runs(job.id, [host], with_output=True)
-        run = found[0] if found else None
-        output = run.output if run is not None and run.output is not None else HostOutput()
+        return job, found[0] if found else None
+
+    async def live(
+        self, caller: Caller, job_id: str, host: str, *, stdout: int, stderr: int
+    ) -> HostLiveView:
+        """What one host has printed behind two positions, whether it runs or has ended. Raises as `output`."""
+        job, run = await self._one(caller, job_id, host)
         view = _view(job, host, run)
-        fields = {name: getattr(view, name) for name in HostRunView.__struct_fields__}
-        return HostOutputView(
-            **fields,
-            stdout=_text(output.stdout, TEXT_MAX),
-            stderr=_text(output.stderr, TEXT_MAX),
+        output = (run.output if run is not None else None) or HostOutput()
+        is_over = view.state not in ("running", "waiting")
+        out = _piece(output.stdout, output.stdout_total, stdout, is_over=is_over)
+        err = _piece(output.stderr, output.stderr_total, stderr, is_over=is_over)
+        return HostLiveView(
+            **_fields(view),
+            stdout=_text(out.data, TEXT_MAX),
+            stderr=_text(err.data, TEXT_MAX),
             result=_text(output.result, TEXT_MAX),
+            stdout_at=out.at,
+            stderr_at=err.at,
+            stdout_missed=out.missed,
+            stderr_missed=err.missed,
+            is_over=is_over,
         )
 
     async def groups(self, caller: Caller, job_id: str) -> OutputGroupList:
@@ -199,6 +230,29 @@ class HostRuns:
             stderr=_text(output.stderr, GROUP_TEXT_MAX),
             result=_text(output.result, GROUP_TEXT_MAX),
         )
+
+
+def _fields(view: HostRunView) -> dict[str, Any]:
+    return {name: getattr(view, name) for name in HostRunView.__struct_fields__}
+
+
+def _piece(data: bytes, total: int, at: int, *, is_over: bool) -> Piece:
+    total = total or len(data)  # of records of before
+    return new_lines(end_of(data, total), total, at, is_over=is_over)
+
+
+def _so_far(output: HostOutput) -> HostOutput:
+    """What a running host has printed, with a line for what is held no more."""
+
+    def told(data: bytes, total: int) -> bytes:
+        gone = total - len(data)
+        return b"... %d bytes before this ...\n" % gone + data if gone > 0 else data
+
+    return msgspec.structs.replace(
+        output,
+        stdout=told(output.stdout, output.stdout_total),
+        stderr=told(output.stderr, output.stderr_total),
+    )
 
 
 def hosts_of(job: Job) -> list[str]:

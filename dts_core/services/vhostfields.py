@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from dts_core.errors import InvalidInput
-from dts_core.names import is_host
+from dts_core.names import is_host, is_name
 from dts_core.services.mistakes import Mistakes
 from dts_core.text import clean_lines, is_safe
 from dts_core.vault import is_file_name
@@ -21,6 +21,7 @@ REFERRED: Final = ("key_passphrase", "password")
 LABELS_MAX: Final = 64
 DESCRIPTION_MAX: Final = 2000
 PYTHON_MAX: Final = 400
+SHELL_USERS_MAX: Final = 200
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?")
 _VALUE: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _PART: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
@@ -100,6 +101,12 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
     return dict(sorted(labels.items()))
 
 
+def _shell_users(users: list[str]) -> list[str]:
+    if len(users) > SHELL_USERS_MAX or not all(map(is_name, users)):
+        raise _Wrong(f"names of users, at most {SHELL_USERS_MAX}")
+    return sorted(set(users))
+
+
 def _references(references: dict[str, str]) -> dict[str, str]:
     for field, name in references.items():
         if field not in REFERRED or not is_file_name(name):
@@ -159,5 +166,6 @@ _RULES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "labels": _labels,
     "python": _python,
     "references": _references,
+    "shell_users": _shell_users,
     "description": _description,
 }

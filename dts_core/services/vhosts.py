@@ -102,6 +102,7 @@ class Vhosts(Resource[VirtualHost]):
             labels=document.labels,
             python=document.python,
             mode=document.mode,  # type: ignore[typeddict-item]  # checked when it was given
+            shell_users=document.shell_users,
             description=document.description,
             disabled=document.disabled,
             created_at=document.created_at,

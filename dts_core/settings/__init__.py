@@ -40,7 +40,7 @@ from dts_core.settings.engines import (
     TlsSettings,
 )
 from dts_core.settings.files import DaemonsFile, ServerFile, TuiFile, TuiSettings, WorkerFile
-from dts_core.settings.hosts import GatewaySettings, RemoteSettings, SetupSettings
+from dts_core.settings.hosts import GatewaySettings, RemoteSettings, SetupSettings, ShellSettings
 from dts_core.settings.keys import (
     OpeningSettings,
     SealingSettings,
@@ -87,6 +87,7 @@ __all__ = [
     "Settings",
     "SetupSettings",
     "Share",
+    "ShellSettings",
     "SigningSettings",
     "SmtpSettings",
     "StethoscopeSettings",

@@ -13,7 +13,7 @@ from dts_core.settings.common import (
 )
 from dts_core.settings.consumers import ConsumersSettings
 from dts_core.settings.engines import BrokerSettings, LinkSettings, StoreSettings
-from dts_core.settings.hosts import GatewaySettings, RemoteSettings, SetupSettings
+from dts_core.settings.hosts import GatewaySettings, RemoteSettings, SetupSettings, ShellSettings
 from dts_core.settings.keys import (
     OpeningSettings,
     SealingSettings,
@@ -48,6 +48,7 @@ class ServerFile(Settings, frozen=True):
     consumer: ConsumersSettings = ConsumersSettings()
     notify: NotifySettings = NotifySettings()
     ssh: RemoteSettings = RemoteSettings()
+    shell: ShellSettings = ShellSettings()
     setup: SetupSettings = SetupSettings()
     gateway: GatewaySettings = GatewaySettings()
     retention: RetentionSettings = RetentionSettings()

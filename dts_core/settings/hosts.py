@@ -32,6 +32,19 @@ class RemoteSettings(Settings, frozen=True):
     """Socket of the SSH agent for virtual hosts with auth = agent; empty: none."""
 
 
+class ShellSettings(Settings, frozen=True):
+    """`[shell]`: terminals on virtual hosts (`dts ssh --tty`)."""
+
+    shells_max: Count = 50
+    """Most at once."""
+    shells_per_host: Annotated[int, Meta(ge=1, le=8)] = 4
+    """On one host: they share its connection with everything else that runs there."""
+    idle_seconds: Seconds = 3_600
+    """One in which nothing is typed or printed for so long is ended."""
+    total_seconds: Seconds = 43_200
+    """After which one is ended."""
+
+
 class SetupSettings(Settings, frozen=True):
     """`[setup]`: how virtual hosts of mode service become workers; the same in every part that runs `dts/` jobs."""
 

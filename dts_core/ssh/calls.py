@@ -274,6 +274,7 @@ class Calls:
                 stdout=command.stdout.kept(),
                 stderr=command.stderr.kept(),
                 output_total=command.stdout.total + command.stderr.total,
+                stderr_total=command.stderr.total,
                 finished_at=datetime.now(UTC),
             )
         return msgspec.structs.replace(

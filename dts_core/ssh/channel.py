@@ -100,6 +100,11 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         if self._channel is not None:
             self._channel.resume_reading()
 
+    def resize(self, columns: int, rows: int) -> None:
+        """Its terminal has another size."""
+        if self._channel is not None and not self._channel.is_closing():
+            self._channel.change_terminal_size(columns, rows)
+
     def write_eof(self) -> None:
         """Close its standard input."""
         if self._channel is not None and not self._channel.is_closing():

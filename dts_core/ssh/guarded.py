@@ -75,6 +75,7 @@ class GuardedCommand:
                 stdout=self.stdout.kept(),
                 stderr=self.stderr.kept(),
                 output_total=self.stdout.total + self.stderr.total,
+                stderr_total=self.stderr.total,
                 exit_status=channel.exit_status,
                 exit_signal=one_line(channel.exit_signal, 32),
             )

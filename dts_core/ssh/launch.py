@@ -4,11 +4,12 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from dts_core.ssh.channel import STDERR, Channel
 from dts_core.ssh.command import Command
 from dts_core.ssh.session import Session
+from dts_core.ssh.valve import Valve
 from dts_core.text import one_line
 
 __all__ = ["Launched", "launch"]
@@ -88,7 +89,7 @@ async def launch(session: Session, argv: Sequence[str]) -> AsyncIterator[Launche
     line = ["sh", "-c", _SCRIPT, begin.mark, *argv]
     command = Command(line, kept_max=WORDS_BYTES, receive=receive)
     async with session.channel(command.line, command.take, on_end) as channel:
-        reader.set_transport(_Valve(channel))
+        reader.set_transport(Valve(channel))
         launched = Launched(channel, reader, command)
         try:
             yield launched
@@ -142,32 +143,3 @@ class _Writer:
 
     def close(self) -> None:
         self._channel.write_eof()
-
-
-class _Valve(asyncio.Transport):
-    """What a StreamReader holds on to when it has enough.
-
-    A channel hands over what it kept back within `resume_reading`; the reader does not look for data that comes before
-    it waits, so the channel is resumed in the next turn of the loop.
-    """
-
-    def __init__(self, channel: Channel) -> None:
-        super().__init__()
-        self._channel = channel
-        self._is_open = True
-
-    def pause_reading(self) -> None:
-        self._is_open = False
-        self._channel.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._is_open = True
-        asyncio.get_running_loop().call_soon(self._resume)
-
-    def _resume(self) -> None:
-        if self._is_open:
-            self._channel.resume_reading()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        del name
-        return default

@@ -37,6 +37,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     stderr: bytes = b""
     output_total: int = 0
     """Bytes of both; when more than were kept, the text says where some are missing."""
+    stderr_total: int = 0
+    """Bytes of standard error alone."""
     exit_status: int | None = None
     """Of a command; None: a signal ended it, or it did not end by itself."""
     exit_signal: str = ""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import asyncssh
 import msgspec
@@ -19,11 +19,28 @@ from dts_core.ssh.settings import SshSettings
 from dts_core.ssh.target import Target
 from dts_core.text import one_line
 
-__all__ = ["CommandEnd", "Session"]
+__all__ = ["CommandEnd", "Session", "TerminalKind"]
 
 NEAR_SECONDS: Final = 0.005
 CLOSE_SECONDS: Final = 3.0
 """For a channel or a connection to say goodbye."""
+
+TERMINAL_WINDOW: Final = 128 << 10
+"""Bytes on their way from a terminal there: what the answer to an interrupt has to wait behind."""
+
+
+class TerminalKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A terminal as the host is asked for it."""
+
+    term: str
+    """As in $TERM there."""
+    columns: int
+    rows: int
+
+    def asked(self) -> dict[str, Any]:
+        """For asyncssh."""
+        size = (self.columns, self.rows, 0, 0)
+        return {"term_type": self.term, "term_size": size, "window": TERMINAL_WINDOW}
 
 
 class CommandEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,14 +98,21 @@ class Session:
 
     @asynccontextmanager
     async def channel(
-        self, line: str, receive: Receive, on_end: Callable[[], None] | None = None
+        self,
+        line: str,
+        receive: Receive,
+        on_end: Callable[[], None] | None = None,
+        *,
+        terminal: TerminalKind | None = None,
     ) -> AsyncIterator[Channel]:
         """A channel that runs a command line; closed at the end, whatever it still does.
 
         Args:
-            line: From `command_line`, which is the only one that puts lines together.
+            line: From `command_line`, which is the only one that puts lines together. With a terminal it may be
+                empty: the login shell.
             receive: Gets its output.
             on_end: Hears its end.
+            terminal: Of which kind the host gives it one; None: it has none.
 
         Raises:
             SessionLost: The connection has ended.
@@ -97,7 +121,7 @@ class Session:
         await self._take_slot()
         channel: Channel | None = None
         try:
-            channel = await self._open(line, receive, on_end or _nothing)
+            channel = await self._open(line, receive, on_end or _nothing, terminal)
             yield channel
         finally:
             if channel is not None:
@@ -127,11 +151,20 @@ class Session:
             why = f"all {self._settings.channels_max} channels of its connection are in use"
             raise self._refused(why) from None
 
-    async def _open(self, line: str, receive: Receive, on_end: Callable[[], None]) -> Channel:
+    async def _open(
+        self,
+        line: str,
+        receive: Receive,
+        on_end: Callable[[], None],
+        terminal: TerminalKind | None = None,
+    ) -> Channel:
+        asked = {} if terminal is None else terminal.asked()
         try:
             async with asyncio.timeout(self._settings.login_seconds):
                 channel = Channel(receive, on_end)
-                await self._connection.create_session(lambda: channel, line, encoding=None)
+                await self._connection.create_session(
+                    lambda: channel, line or None, encoding=None, **asked
+                )
         except asyncssh.ChannelOpenError as error:
             if not self.is_alive:
                 raise self.lost() from error

@@ -426,6 +426,13 @@ class RunStore(Protocol):
         """
         ...
 
+    async def show_runs(self, runs: Sequence[HostRun]) -> None:
+        """Show what running hosts have printed so far, in place of what was shown before; not durable.
+
+        Their output alone is written, and only of hosts that this very epoch has begun and that have not ended.
+        """
+        ...
+
     async def runs(self, job: str, *, after: int = 0, limit: int = 1000) -> list[HostRun]:
         """Of a job, by seq, above `after`; without output. At most 1,000."""
         ...

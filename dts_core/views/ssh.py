@@ -134,6 +134,23 @@ class HostOutputView(HostRunView, frozen=True):
     result: str = ""
 
 
+class HostLiveView(HostRunView, frozen=True):
+    """GET /ssh/{job}/hosts/{host}/live: what is new behind two positions; printable, whole lines while it runs."""
+
+    stdout: str = ""
+    stderr: str = ""
+    result: str = ""
+    """Once it has ended."""
+    stdout_at: int = 0
+    """Where to go on: bytes of its output."""
+    stderr_at: int = 0
+    stdout_missed: int = 0
+    """Bytes that came and went before this was asked."""
+    stderr_missed: int = 0
+    is_over: bool = False
+    """Whether nothing more comes."""
+
+
 class OutputGroup(View, frozen=True):
     """Hosts that ended in the same way with the same words."""
 

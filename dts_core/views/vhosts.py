@@ -41,6 +41,9 @@ class VhostGiven(TypedDict, total=False):
     mode: Annotated[
         Mode, Meta(description="service: its worker connects by itself; agent: over SSH.")
     ]
+    shell_users: Annotated[
+        list[str], Meta(description="Who may open a shell there, beside administrators.")
+    ]
     description: Annotated[str, Meta(description="What it is.", extra={LINES: True})]
     disabled: Annotated[bool, Meta(description="Whether it is left alone.")]
 

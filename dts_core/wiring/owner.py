@@ -15,6 +15,7 @@ from dts_core.daemons.relay import Relay
 from dts_core.hosting.roundtrips import RoundTrips, Trip
 from dts_core.places import is_amqp
 from dts_core.remote import Remotes
+from dts_core.remote.terminals import Terminals
 from dts_core.sealed import Opener
 from dts_core.services.builtins import Builtins
 from dts_core.services.claims import Claims
@@ -98,10 +99,12 @@ async def open_owner(
             envelopes=signer if settings.signing.jobs else None,
             setup=settings.setup,
             link=settings.broker,
+            shell=settings.shell,
         )
         await services.start()
         stack.push_async_callback(services.stop)
         remotes = await stack.enter_async_context(Remotes(services, settings.ssh))
+        services.shells.reach = Terminals(services, remotes)
         relay = Relay(services.bus)
         claims = daemons.claims_of(ports, relay)
         keys = (sealer.names, opener)

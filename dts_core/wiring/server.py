@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from dts_core.api.app import create_app
+from dts_core.remote import Remotes
+from dts_core.remote.terminals import Terminals
 from dts_core.services.container import build_services
 from dts_core.settings import ServerFile
 from dts_core.wiring.arguments import sealer_of
@@ -61,9 +63,12 @@ async def open_server(
             envelopes=signer if settings.signing.jobs else None,
             setup=settings.setup,
             link=settings.broker,
+            shell=settings.shell,
         )
         await services.start()
         stack.push_async_callback(services.stop)
+        remotes = await stack.enter_async_context(Remotes(services, settings.ssh))
+        services.shells.reach = Terminals(services, remotes)
         presence = Presence(
             ports.store,
             ports.clock,

@@ -20,6 +20,7 @@ from dts_tui.screens.admin_mail import ask_mail_test
 from dts_tui.screens.admin_operations import change_lines, outcome_columns, show_operation
 from dts_tui.screens.base import Place
 from dts_tui.screens.host_choosing import call_on, hosts_subject
+from dts_tui.screens.host_shell import open_shell, shell_subject
 from dts_tui.screens.lists import Marking
 from dts_tui.screens.setup_doing import open_setup
 from dts_tui.widgets.lines import Lines
@@ -316,6 +317,11 @@ class DocumentPage(Marking):
         if self._there() and self.has_use("set-up"):
             open_setup(self, self.doc_id, wanted)
 
+    def do_shell(self) -> None:
+        """On this virtual host."""
+        if self._there() and self.has_use("shell"):
+            open_shell(self, self.doc_id)
+
     def has_use(self, name: str) -> bool:
         """What only users have, only users offer."""
         return has_use(name, self.collection)
@@ -349,4 +355,5 @@ class DocumentPage(Marking):
             "of": str(of),
             "to": str(to),
             **hosts_subject([self.doc_id]),
+            **shell_subject(self.doc_id),
         }

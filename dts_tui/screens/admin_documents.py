@@ -17,6 +17,7 @@ from dts_tui.screens.admin_lists import PAGE, PagedList
 from dts_tui.screens.admin_mail import ask_mail_test
 from dts_tui.screens.base import Place
 from dts_tui.screens.host_choosing import call_on, call_on_fitting, hosts_subject
+from dts_tui.screens.host_shell import open_shell, shell_subject
 from dts_tui.screens.setup_doing import open_setup
 from dts_tui.widgets.table import Column
 
@@ -217,6 +218,11 @@ class Documents(PagedList[Doc]):
         elif not wanted:
             self.console.run_named("add-host")
 
+    def do_shell(self) -> None:
+        """On the virtual host under the cursor."""
+        if self.has_use("shell"):
+            open_shell(self, self.rows.cursor)
+
     def _changed(self) -> None:
         self.rows.marks.clear()
         self.refresh_data()
@@ -251,4 +257,5 @@ class Documents(PagedList[Doc]):
             "revision": str(current.get("revision", "")),
             "query": urlencode(query),
             **hosts_subject([str(each["_id"]) for each in self.rows.chosen()]),
+            **shell_subject(self.rows.cursor),
         }

@@ -11,6 +11,7 @@ from dts_tui.screens.fanout_again import ask_again
 from dts_tui.screens.fanout_difference import show_difference
 from dts_tui.screens.fanout_earlier import choose_earlier
 from dts_tui.screens.fanout_questions import Questions
+from dts_tui.screens.host_shell import open_shell, shell_subject
 from dts_tui.screens.job_actions import ask_cancel, describe_job
 
 _COUNTED: Final = {
@@ -44,6 +45,11 @@ class BoardActions(View):
         """All that the host printed."""
         if (host := self.host()) is not None:
             self.console.go(Place("host-output", self.place.key, host.host))
+
+    def do_shell(self) -> None:
+        """On the host under the cursor, or the first one of the group under it."""
+        if (host := self.host()) is not None:
+            open_shell(self, host.host)
 
     def do_again_group(self) -> None:
         """On exactly the hosts of the group under the cursor."""
@@ -127,5 +133,6 @@ class BoardActions(View):
 
     def subject(self) -> dict[str, str]:
         """The job, and the answer of the group under the cursor."""
-        group = self.group()
-        return subject_of_jobs([self.place.key]) | {"digest": group.digest[:12] if group else ""}
+        group, host = self.group(), self.host()
+        subject = subject_of_jobs([self.place.key]) | shell_subject(host.host if host else "")
+        return subject | {"digest": group.digest[:12] if group else ""}

@@ -17,6 +17,7 @@ from dts_tui.host_drawing import host_body
 from dts_tui.rows import Rows
 from dts_tui.scene import Scene, WallView
 from dts_tui.screens.base import Place
+from dts_tui.screens.host_shell import open_shell, shell_subject
 from dts_tui.screens.job_actions import ask_again, ask_cancel, place_of
 from dts_tui.screens.job_table import job_columns
 from dts_tui.screens.operating import ask_drain
@@ -240,6 +241,10 @@ class HostPage(Tabbed):
         """The tab Charts."""
         self.open_tab("charts")
 
+    def do_shell(self) -> None:
+        """On the virtual host of this name."""
+        open_shell(self, self.name_of_host)
+
     def subject(self) -> dict[str, str]:
         """This host, or the job under the cursor."""
         if self.here == "host-jobs":
@@ -251,6 +256,7 @@ class HostPage(Tabbed):
             "id": quote(name),
             "log_options": f"--host {name}",
             "log_query": f"host={quote(name)}",
+            **shell_subject(name),
         }
 
     def copied(self) -> str:

@@ -12,6 +12,7 @@ from dts_tui.fanout import MOVING, FanOut, ended_words, state_words, took_words
 from dts_tui.output_text import output_lines
 from dts_tui.screens.base import Place, View
 from dts_tui.screens.fanout_asking import all_hosts
+from dts_tui.screens.host_shell import open_shell, shell_subject
 from dts_tui.widgets.output import OutputView
 
 
@@ -189,9 +190,13 @@ class HostOutput(View):
         self.output.redraw()
         return True
 
+    def do_shell(self) -> None:
+        """On this host."""
+        open_shell(self, self.place.part)
+
     def subject(self) -> dict[str, str]:
         """The job and the host."""
-        return {"id": self.place.key, "host": self.place.part}
+        return {"id": self.place.key, "host": self.place.part} | shell_subject(self.place.part)
 
     def copied(self) -> str:
         """All of it."""

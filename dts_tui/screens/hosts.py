@@ -10,6 +10,7 @@ from dts_core.plain.figures import by_pressure, host_state, memory_share, worst_
 from dts_tui.draw import Line, Span, bar, level_style, spark
 from dts_tui.host_drawing import trail as points
 from dts_tui.screens.base import ONCE, Place
+from dts_tui.screens.host_shell import open_shell, shell_subject
 from dts_tui.screens.lists import WorldList
 from dts_tui.screens.operating import ask_drain
 from dts_tui.widgets.table import Column
@@ -127,6 +128,10 @@ class Hosts(WorldList[Host]):
         if self.rows.cursor:
             self.console.go(Place("logs", f"host={self.rows.cursor}", ONCE))
 
+    def do_shell(self) -> None:
+        """On the virtual host of the same name as the one under the cursor."""
+        open_shell(self, self.rows.cursor)
+
     def subject(self) -> dict[str, str]:
         """The host under the cursor."""
         name, host = self.rows.cursor, self.rows.current
@@ -136,6 +141,7 @@ class Hosts(WorldList[Host]):
             "id": name,
             "log_options": f"--host {name}",
             "log_query": f"host={name}",
+            **shell_subject(name),
         }
 
 

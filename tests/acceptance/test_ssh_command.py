@@ -62,6 +62,45 @@ def test_hosts_are_named_and_answers_grouped(tmp_path: Path) -> None:
         up.end()
 
 
+def test_one_hosts_output_comes_while_it_runs(tmp_path: Path) -> None:
+    """Each stream on its own, a line as soon as it is there; what came is neither repeated nor left out at the end."""
+    gate = tmp_path / "gate"
+    script = (
+        f"echo first; echo aside >&2; while [ ! -e {gate} ]; do sleep 0.05; done; echo last; exit 3"
+    )
+    up = Up(tmp_path, "--no-worker")
+    try:
+        with ssh_hosts(1) as found, up.client(with_worker=False) as client:
+            add_all(client, found)
+            command = ["ssh", "web-1", "--yes", "--data", str(up.data), "--", "sh", "-c", script]
+            with subprocess.Popen(
+                [sys.executable, "-m", "dts_core.cli", *command],
+                env=environment(up.data.parent),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "first\n"
+                job = client.jobs(function="dts/sshrpc", limit=1).items[0].id
+                shown = client.ssh.output(job, "web-1")
+                assert (shown.state, shown.stdout, shown.stderr) == (
+                    "running",
+                    "first\n",
+                    "aside\n",
+                )
+                gate.touch()
+                out, err = process.communicate(timeout=300)
+            assert (process.returncode, out) == (1, "last\n")
+            assert err.count("aside\n") == 1
+            assert "web-1: failed: exit 3" in err
+            grouped = run(up, "web-1", "--yes", "--no-stream", "--", "echo", "x")
+            assert "web-1 (1 host)" in grouped.stdout
+    finally:
+        up.end()
+
+
 def test_a_run_goes_on_after_kill_9_on_exactly_the_rest(tmp_path: Path) -> None:
     """100 hosts, the control side killed at about 40: each host runs it at most once, and no end is forgotten."""
     marks = tmp_path / "marks"

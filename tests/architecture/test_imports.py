@@ -24,6 +24,7 @@ DRIVERS: dict[str, tuple[str, ...]] = {
     "sqlite3": (),
     "textual": ("dts_tui",),
     "tree_sitter": ("dts_tui",),
+    "websockets": ("dts_core.clients.shell",),
     "uvicorn": ("dts_core.api", "dts_core.cli", "dts_core.wiring"),
     "yaml": ("dts_core.hostfiles",),
 }

@@ -113,3 +113,22 @@ async def test_they_go_with_their_job(store: Store) -> None:
     assert await store.forget_jobs(START + timedelta(days=1)) == 1
     assert await store.runs(old.id) == []
     assert len(await store.runs(young.id)) == 1
+
+
+async def test_what_a_running_host_prints_is_shown(store: Store) -> None:
+    """In place of what was shown before; never of a host that has ended, of another epoch, or that nobody began."""
+    said = HostOutput(stdout=b"one\n", stdout_total=4)
+    await store.save_runs([run(seq=3), run("other", epoch=2)])
+    await store.show_runs([run(output=said), run("other", output=said), run("nobody", output=said)])
+    assert (await kept(store)).output == said
+    assert (await kept(store)).seq == 3
+    assert (await kept(store, "other")).output is None
+    assert await store.get_runs("J", ["nobody"]) == []
+    more = HostOutput(stdout=b"two\n", stdout_total=8)
+    await store.show_runs([run(output=more)])
+    assert (await kept(store)).output == more
+    end = HostOutput(stdout=b"one\ntwo\n", stdout_total=8)
+    assert await store.save_runs([run(state="ok", seq=4, output=end)]) == [True]
+    await store.show_runs([run(output=said)])
+    assert (await kept(store)).output == end
+    await store.show_runs([])

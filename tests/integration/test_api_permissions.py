@@ -81,7 +81,9 @@ ALLOWED: dict[tuple[str, str], Row] = {
     ("POST", "/admin/vhosts/{id}/forget-key"): (409, {"json": {"reason": "set up anew"}}),
     ("POST", "/ssh"): (201, {"json": {"hosts": ["web-1"], "argv": ["true"]}}),
     ("GET", "/ssh/{id}/hosts"): (404, {}),
+    ("GET", "/ssh/shells/{id}"): (426, {}),
     ("GET", "/ssh/{id}/hosts/{name}/output"): (404, {}),
+    ("GET", "/ssh/{id}/hosts/{name}/live"): (404, {}),
     ("GET", "/ssh/{id}/groups"): (404, {}),
     ("GET", "/ssh/{id}/questions"): (404, {}),
     ("POST", "/ssh/{id}/questions/{name}"): (404, {"json": {"declined": True}}),
@@ -127,6 +129,7 @@ ALLOWED: dict[tuple[str, str], Row] = {
     },
 }
 ONLY_ADMIN_BY_SERVICE = {
+    ("GET", "/ssh/shells/{id}"),
     ("GET", "/metrics"),
     ("POST", "/admin/functions"),
     ("POST", "/admin/functions/{namespace}/{name}/deploy"),
@@ -143,7 +146,9 @@ def concrete(path: str, job: str) -> str:
         return path.replace("{id}", job)
     known = {"namespace": "sample", "name": "noop" if "functions" in path else "h1"}
     known |= {"seq": "1", "name": "default"} if path.startswith("/queues/") else {}
-    known["id"] = "sample" if "namespace" in path else "web-1" if "vhost" in path else "ann"
+    known["id"] = "sample" if "namespace" in path else "ann"
+    if "vhost" in path or "/shells/" in path:
+        known["id"] = "web-1"
     return re.sub(r"\{(\w+)\}", lambda match: known[match[1]], path)
 
 

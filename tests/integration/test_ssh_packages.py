@@ -11,6 +11,7 @@ from dts_core.children.calls import Call
 from dts_core.errors import SetupFailed
 from dts_core.pep723 import Script
 from dts_core.remote import Remotes
+from dts_core.remote.live import LiveOutputs
 from dts_core.remote.packages import Packages
 from dts_core.remote.work import CallWork, HostWork, Work
 from dts_core.services.users import LOCAL
@@ -136,7 +137,8 @@ async def test_what_was_taken_away_is_sent_again(
         ledger: Any = Kept()
         run = Call(id="1", function="ops/hi", hash="0" * 64, source=MAIN.encode())
         work = Work(call=run, script=script, seconds=60.0, output_max=1 << 16)
-        one = CallWork(remotes, work, packages)
+        live = LiveOutputs(server.store, "1", 1, 1)
+        one = CallWork(remotes, work, live, packages)
         host_work = HostWork(
             remotes, ledger, LOCAL, one, why="a test",
             on_changed=server.services.host_trust.changed, prepare=one.prepare,

@@ -13,6 +13,8 @@ OWN: Final = "own_ns"
 OTHER: Final = "other_ns"
 METRICS: Final = ("GET", "/metrics")
 """Figures over all namespaces: a viewer's role is enough for a token, if an administrator made it."""
+SHELL: Final = ("GET", "/ssh/shells/{id}")
+"""A WebSocket, which answers 426 without one: for administrators, and for users whom the host itself names."""
 NOOP: Final = "def main() -> None:\n    pass\n"
 Route = tuple[str, str]
 
@@ -247,7 +249,7 @@ GLOBAL: Final[Mapping[str, tuple[Route, ...]]] = {
         ("DELETE", "/session/tokens/{id}"), ("GET", "/jobs/counts"), ("GET", "/hosts"),
         ("GET", "/hosts/{name}"), ("GET", "/hosts/{name}/samples"), ("GET", "/alarms"),
         ("GET", "/queues"), ("GET", "/status"), ("GET", "/stream"), METRICS,
-        ("GET", "/schema"), ("GET", "/admin/schema"),
+        ("GET", "/schema"), ("GET", "/admin/schema"), SHELL,
         *(
             (method, f"/admin/{one}{tail}")
             for method in ("GET", "POST", "PATCH", "PUT", "DELETE")
@@ -273,7 +275,8 @@ GLOBAL: Final[Mapping[str, tuple[Route, ...]]] = {
         ("POST", "/admin/vhosts/scan"), ("POST", "/admin/vhosts/{id}/trust"),
         ("POST", "/admin/vhosts/{id}/forget-key"),
         ("POST", "/ssh"), ("POST", "/ssh/{id}/again"), ("GET", "/ssh/{id}/hosts"),
-        ("GET", "/ssh/{id}/hosts/{name}/output"), ("GET", "/ssh/{id}/groups"),
+        ("GET", "/ssh/{id}/hosts/{name}/output"), ("GET", "/ssh/{id}/hosts/{name}/live"),
+        ("GET", "/ssh/{id}/groups"),
         ("GET", "/ssh/{id}/questions"), ("POST", "/ssh/{id}/questions/{name}"),
         ("POST", "/admin/vhosts/{id}/init"), ("POST", "/admin/vhosts/{id}/remove"),
         ("POST", "/admin/vhosts/{id}/rotate"),
@@ -339,7 +342,8 @@ def _beyond(persona: Persona, route: Route) -> int:
         ("POST", "/session/tokens"): token.namespaces is not None,
         ("DELETE", "/session/tokens"): token != Token("admin"),
     }.get(route, False)
-    return 403 if refused or (route == METRICS and not _sees_all(persona)) else 0
+    unnamed = route == SHELL and persona.everywhere != "admin"
+    return 403 if refused or unnamed or (route == METRICS and not _sees_all(persona)) else 0
 
 
 def _sees_all(persona: Persona) -> bool:

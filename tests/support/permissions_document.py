@@ -44,6 +44,11 @@ def document() -> str:
         "Of these `GET /metrics` is for administrators, and for their access tokens of any scope that are not for some",
         "namespaces alone: it counts over all of them. `GET /status` and `GET /jobs/counts` count the jobs of the",
         "namespaces that the user sees.",
+        "",
+        "`GET /ssh/shells/{id}` opens a shell, as a WebSocket. It takes `dts/ssh.shell`: administrators have it on",
+        "every host, by a login or a token of scope admin; others on hosts whose `shell_users` name them, by a login",
+        "or a token of scope operate for all namespaces. Everybody else gets 403, whether or not there is such a",
+        "host, and that is on record.",
     ]
     columns = " | ".join(each.name for each in shown)
     for title, namespace in (("A namespace of one's own", OWN), ("A namespace of others", OTHER)):

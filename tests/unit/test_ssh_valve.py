@@ -3,7 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from dts_core.ssh.launch import BUFFER_BYTES, _Valve
+from dts_core.ssh.launch import BUFFER_BYTES
+from dts_core.ssh.valve import Valve
 
 if TYPE_CHECKING:
     from dts_core.ssh.channel import Channel
@@ -26,7 +27,7 @@ async def test_what_a_channel_kept_back_is_read_at_once() -> None:
                 reader.feed_data(kept.pop())
 
     channel = Kept()
-    reader.set_transport(_Valve(cast("Channel", channel)))
+    reader.set_transport(Valve(cast("Channel", channel)))
     channel.resume_reading()
     async with asyncio.timeout(60):
         assert len(await reader.readexactly(8 * BUFFER_BYTES)) == 8 * BUFFER_BYTES

@@ -7,7 +7,13 @@ from typing import Any
 from dts_core.clients.describe import Request, dry, get, segment, write
 from dts_core.names import new_id
 from dts_core.views.questions import AnswerTaken, QuestionList, QuestionView
-from dts_core.views.ssh import HostOutputView, HostRunList, OutputGroupList, SshStarted
+from dts_core.views.ssh import (
+    HostLiveView,
+    HostOutputView,
+    HostRunList,
+    OutputGroupList,
+    SshStarted,
+)
 
 
 def start_ssh(
@@ -106,6 +112,12 @@ def ssh_changes(job: str, after: int, *, limit: int = 1000) -> Request[HostRunLi
 def ssh_output(job: str, host: str) -> Request[HostOutputView]:
     """What one host printed and returned."""
     return get(f"/ssh/{segment(job)}/hosts/{segment(host)}/output", HostOutputView)
+
+
+def ssh_live(job: str, host: str, *, stdout: int = 0, stderr: int = 0) -> Request[HostLiveView]:
+    """What one host has printed behind two positions, which the answer before has told; whole lines while it runs."""
+    query = {"stdout": str(stdout), "stderr": str(stderr)}
+    return get(f"/ssh/{segment(job)}/hosts/{segment(host)}/live", HostLiveView, query)
 
 
 def ssh_groups(job: str) -> Request[OutputGroupList]:

@@ -19,6 +19,9 @@ _END: Final = (
     "ON CONFLICT(job, host) DO UPDATE SET seq=excluded.seq, epoch=excluded.epoch, state=excluded.state, "
     f"doc=excluded.doc, output=excluded.output WHERE state='{RUNNING}' AND epoch<=excluded.epoch"
 )
+_SHOW: Final = (
+    f"UPDATE outcomes SET output=? WHERE job=? AND host=? AND epoch=? AND state='{RUNNING}'"
+)
 
 
 class Runs(Part):
@@ -41,6 +44,15 @@ class Runs(Part):
             return kept
 
         return await self._write(work, durable=True)
+
+    async def show_runs(self, runs: Sequence[HostRun]) -> None:
+        """See RunStore."""
+        rows = [(packed(each)[1], each.job, each.host, each.epoch) for each in runs]
+
+        def work(connection: Connection) -> None:
+            connection.executemany(_SHOW, rows)
+
+        await self._write(work, durable=False)
 
     async def runs(self, job: str, *, after: int = 0, limit: int = 1000) -> list[HostRun]:
         """See RunStore."""

@@ -50,6 +50,13 @@ class Runs(Part):
         return None if found is None else (found["epoch"], found["state"])
 
     @deadlined
+    async def show_runs(self, runs: Sequence[HostRun]) -> None:
+        """See RunStore."""
+        if runs:
+            writes = [_show(run) for run in runs]
+            await self._in("outcomes").bulk_write(writes, ordered=False)
+
+    @deadlined
     async def runs(self, job: str, *, after: int = 0, limit: int = 1000) -> list[HostRun]:
         """See RunStore."""
         where = {"job": job, "seq": {"$gt": after}}
@@ -80,6 +87,11 @@ class Runs(Part):
 
 def _id(job: str, host: str) -> str:
     return f"{job}/{host}"
+
+
+def _show(run: HostRun) -> UpdateOne:
+    begun = {"_id": _id(run.job, run.host), "epoch": run.epoch, "has_ended": False}
+    return UpdateOne(begun, {"$set": {"output": packed(run)[1]}})
 
 
 def _write(run: HostRun) -> UpdateOne:
