@@ -29,6 +29,7 @@ hypothesis.settings.load_profile("dts")
 
 HERE = Path(__file__).parent
 SERIAL_FOLDERS = {"acceptance"}
+NAMED_BYTES_MAX = 32
 SERIAL_FIXTURES = {"private_rabbit"}
 """Who stops servers and waits for their return does it with those that wait too."""
 
@@ -94,6 +95,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Files with slow tests first: what takes longest does not begin last. Within a file the order stays.
     slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that may be made of keys are no name: each process of a run has to find the same tests."""
+    return argname if isinstance(val, bytes) and len(val) > NAMED_BYTES_MAX else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
