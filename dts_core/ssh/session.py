@@ -1,6 +1,7 @@
 """One connection to one host: commands and channels, a few at once, until it ends."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -22,6 +23,9 @@ from dts_core.text import one_line
 __all__ = ["CommandEnd", "Session", "TerminalKind"]
 
 NEAR_SECONDS: Final = 0.005
+FULL: Final = (asyncssh.OPEN_CONNECT_FAILED, asyncssh.OPEN_RESOURCE_SHORTAGE)
+"""What a host says that has no room for one more session: OpenSSH the first, as RFC 4254 means it the second."""
+FULL_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.3)
 CLOSE_SECONDS: Final = 3.0
 """For a channel or a connection to say goodbye."""
 
@@ -161,10 +165,7 @@ class Session:
         asked = {} if terminal is None else terminal.asked()
         try:
             async with asyncio.timeout(self._settings.login_seconds):
-                channel = Channel(receive, on_end)
-                await self._connection.create_session(
-                    lambda: channel, line or None, encoding=None, **asked
-                )
+                channel = await self._created(line, lambda: Channel(receive, on_end), asked)
         except asyncssh.ChannelOpenError as error:
             if not self.is_alive:
                 raise self.lost() from error
@@ -175,6 +176,27 @@ class Session:
             raise self._refused("it does not open a channel in time") from error
         self._dialer.settle()
         return channel
+
+    async def _created(
+        self, line: str, make: Callable[[], Channel], asked: dict[str, Any]
+    ) -> Channel:
+        """Tried again for a moment: nothing has run there yet.
+
+        sshd counts a session that we have closed until it has dealt with all that has come in, and refuses one that
+        was asked for right behind that.
+        """
+        for pause in (*FULL_SECONDS, None):
+            channel = make()
+            given = functools.partial(_itself, channel)
+            try:
+                await self._connection.create_session(given, line or None, encoding=None, **asked)
+            except asyncssh.ChannelOpenError as error:
+                if pause is None or error.code not in FULL or not self.is_alive:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return channel
+        raise AssertionError("the last one is raised")
 
     def _refused(self, why: str) -> RemoteError:
         return HostUnreachable(why, host=self.target.id, stage="session")
@@ -269,6 +291,10 @@ class Session:
 
 def _ignored(_stream: int, _data: bytes) -> None:
     return None
+
+
+def _itself(channel: Channel) -> Channel:
+    return channel
 
 
 def _nothing() -> None:

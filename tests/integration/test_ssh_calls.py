@@ -31,12 +31,21 @@ from tests.support.sshliar import lying, run_here
 
 pytestmark = pytest.mark.external("sshd")
 MINUTE = 60.0
-INTERPRETERS = [
-    found
-    for name in ("python3.9", "python3.10", "python3.11", "python3.12", "python3.13")
-    for found in [shutil.which(name)]
-    if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
-] or [sys.executable]
+
+
+def interpreter(name: str) -> str:
+    """Its own path, not that of what looks for it in somebody's home; empty: there is none that works."""
+    found = shutil.which(name)
+    code = [found or "", "-c", "import sys; print(sys.executable)"]
+    return (
+        subprocess.run(code, capture_output=True, text=True, check=False).stdout.strip()
+        if found
+        else ""
+    )
+
+
+NAMES = ("python3.9", "python3.10", "python3.11", "python3.12", "python3.13")
+INTERPRETERS = [found for name in NAMES if (found := interpreter(name))] or [sys.executable]
 
 DETACHING = """
 import os, time

@@ -30,7 +30,8 @@ class SshServer:
     Args:
         folder: For its files.
         addresses: Of loopback, all on one port.
-        options: Further lines of sshd_config; the first of a name counts, so these win.
+        options: Further lines of sshd_config; the first of a name counts, so these win. Those who log in have an empty
+            home, unless `SetEnv HOME=` names one: what shells do at a login here is no part of a test.
         host_keys: Private keys in PEM; by default one of Ed25519.
         port: A free one by default.
         prefix: Words before its command, which become it: `nsenter`, for a network of its own.
@@ -96,7 +97,7 @@ class SshServer:
 
     def start(self) -> None:
         self.authorize(public_line(self.user_key))
-        lines = list(self.options)
+        lines = [*self._environment(), *(each for each in self.options if not _is_set(each))]
         for number, key in enumerate(self.host_keys):
             file = self.folder / f"host_{number}"
             file.write_text(key)
@@ -123,6 +124,15 @@ class SshServer:
         )
         eventually(self._is_ready, what="sshd is ready")
 
+    def _environment(self) -> list[str]:
+        """One line, as sshd reads the first alone."""
+        words = [each.partition(" ")[2] for each in self.options if _is_set(each)]
+        if not any(word.startswith("HOME=") for word in words):
+            home = self.folder / "home"
+            home.mkdir(exist_ok=True)
+            words.append(f"HOME={home}")
+        return [f"SetEnv {' '.join(words)}"]
+
     def _is_ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.log()
@@ -146,6 +156,10 @@ class SshServer:
         for each in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
+
+
+def _is_set(option: str) -> bool:
+    return option.startswith("SetEnv ")
 
 
 @contextlib.contextmanager
