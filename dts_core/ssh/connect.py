@@ -99,7 +99,8 @@ class Connector:
         ours = target.credentials
         if not ours.locked_key or self._asking is None:
             return ours
-        question = Question(clean(f"Passphrase of {ours.locked_key}", 300), is_secret=True)
+        told = clean(f"Passphrase of {ours.locked_key}", 300)
+        question = Question(told, is_secret=True, opens=ours.locked_key)
         seconds = self._settings.prompt_seconds
         try:
             async with asyncio.timeout(seconds):
