@@ -103,7 +103,7 @@ class Bridge:
         tasks = [asyncio.create_task(side, name="shell-side") for side in sides]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            over = _over_of(next(iter(done)))
+            over = _over_of(next(iter(done)).exception())
             if self._shell.done() and not self._shell.cancelled():
                 self._shell.result().how = over.how
             return over
@@ -120,9 +120,10 @@ class Bridge:
             try:
                 await self._tell(Opened(host=host, fingerprint=shell.far.fingerprint))
                 await self._output(shell)
-            except _Over as over:
+            except Exception as error:
+                over = _over_of(error)  # on record before the block ends
                 shell.how = over.how
-                raise
+                raise over from (None if over is error else error)
 
     async def _output(self, shell: Shell) -> None:
         while data := await shell.read(PIECE):
@@ -222,8 +223,7 @@ class Bridge:
         await self._send({"type": "websocket.close", "code": over.code, "reason": reason(over.how)})
 
 
-def _over_of(task: "asyncio.Task[None]") -> _Over:
-    error = task.exception()
+def _over_of(error: BaseException | None) -> _Over:
     if isinstance(error, _Over):
         return error
     if isinstance(error, DtsError):

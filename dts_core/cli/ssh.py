@@ -109,7 +109,7 @@ def ssh(
     selector, argv = _split(words, ctx.meta.get(_ARGV))
     hosts = [name for text in (*selector, *given.pop("named")) for name in _names(text)]
     if tty:
-        return _shell(where, hosts, argv, given)
+        return _shell(where, hosts, argv, given | {"show": show})
     choice = {name: given.pop(name) for name in ("again", "which", "group")}
     part = {name: given.pop(name) for name in ("ask", "as_me", "user")}
     _check_part(part, no_wait=no_wait)
@@ -144,9 +144,8 @@ def _check_part(part: dict[str, Any], *, no_wait: bool) -> None:
 def _shell(where: Where, hosts: list[str], argv: list[str], given: dict[str, Any]) -> int:
     from dts_core.cli.shell import run_shell
 
-    asks = given["ask"] or given["as_me"]
-    others = (given["function"], given["labels"], given["again"], argv, asks)
-    if len(hosts) != 1 or any(others):
+    others = ("function", "labels", "again", "show", "ask", "as_me", "user")
+    if len(hosts) != 1 or argv or any(given[name] for name in others):
         raise click.UsageError("--tty takes one host and nothing else.")
     return run_shell(where, hosts[0])
 

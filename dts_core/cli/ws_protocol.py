@@ -33,6 +33,13 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._unread_since = None
         super().resume_writing()
 
+    def handle_ping(self) -> None:
+        """Answer; not while the client leaves unread what it has: pings without end would be kept without end."""
+        if self._unread_since is None:
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
     def sweep(self, now: float) -> None:
         """End the connection when its client takes too long: to read, or to hear that it is over.
 

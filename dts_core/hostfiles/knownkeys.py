@@ -3,14 +3,14 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from dts_core.errors import InvalidInput
 from dts_core.hostfiles.found import Findings, FoundHost, port_of
 from dts_core.hostfiles.sshconfig import matches
 
-__all__ = ["SSH_PORT", "KnownKeys", "read_known_keys"]
+__all__ = ["SSH_PORT", "KnownKeys", "keys_of", "read_known_keys"]
 
 SSH_PORT: Final = 22
 _AUTHORITY: Final = "@cert-authority"
@@ -59,16 +59,12 @@ class KnownKeys:
             host: Its address, or the alias that its keys are under.
             port: Of its SSH server.
         """
+        return keys_of([self], host, port)
+
+    def lines(self, host: str, port: int) -> list[_Entry]:
+        """Those of a host, revoked keys too."""
         looked_up = (host if port == SSH_PORT else f"[{host}]:{port}").lower()
-        found = [each for each in self._entries if each.is_of(looked_up)]
-        revoked = {each.key for each in found if each.mark == _REVOKED}
-        return list(
-            dict.fromkeys(
-                f"{each.mark} {each.key}".lstrip()
-                for each in found
-                if each.mark != _REVOKED and each.key not in revoked
-            )
-        )
+        return [each for each in self._entries if each.is_of(looked_up)]
 
     def hosts(self) -> Iterator[FoundHost]:
         """A host for each line that names one in the clear, by the first name of the line."""
@@ -80,6 +76,19 @@ class KnownKeys:
                 fields = {"address": name} | ({"port": port} if port != SSH_PORT else {})
                 where = f"{self.file}, line {entry.line}"
                 yield FoundHost(name=name, where=where, fields=fields)
+
+
+def keys_of(files: Sequence[KnownKeys], host: str, port: int) -> list[str]:
+    """As `KnownKeys.of` of several files together, as ssh reads them: what one of them revokes counts in none."""
+    found = [line for each in files for line in each.lines(host, port)]
+    revoked = {each.key for each in found if each.mark == _REVOKED}
+    return list(
+        dict.fromkeys(
+            f"{each.mark} {each.key}".lstrip()
+            for each in found
+            if each.mark != _REVOKED and each.key not in revoked
+        )
+    )
 
 
 def read_known_keys(

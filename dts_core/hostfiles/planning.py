@@ -9,7 +9,7 @@ from dts_core.declared import Declared, Kept, Key, Plan, Step, make_plan, misfit
 from dts_core.errors import InvalidInput
 from dts_core.hostfiles.found import Findings, FoundHost
 from dts_core.hostfiles.inventory import GROUP, label_of
-from dts_core.hostfiles.knownkeys import SSH_PORT, KnownKeys
+from dts_core.hostfiles.knownkeys import SSH_PORT, KnownKeys, keys_of
 from dts_core.hostsets import pattern, unfold
 from dts_core.text import clean
 
@@ -149,7 +149,7 @@ def _keys_of(host: FoundHost, before: Kept | None, keys: Sequence[KnownKeys]) ->
     fields = {**(before.fields if before is not None else {}), **host.fields}
     looked_up = host.known_as or str(fields.get("address", ""))
     port = fields.get("port") or SSH_PORT
-    return list(dict.fromkeys(key for each in keys for key in each.of(looked_up, port)))
+    return keys_of(keys, looked_up, port)
 
 
 def with_known(

@@ -25,6 +25,8 @@ class Wording(Document, frozen=True, kw_only=True):
     title: str = ""
     prompts: list[Prompt] = []
     """Lines to answer; none: a signature is asked for."""
+    opens: str = ""
+    """The stored key whose passphrase is asked for. Empty: the words are the host's, and so is the answer."""
     public_key: str = ""
     """`TYPE BASE64` of the key to sign with."""
     data: bytes = b""

@@ -37,7 +37,11 @@ def how(run: HostRunView | OutputGroup) -> str:
 
 
 def asked_by(wording: Wording) -> str:
-    """Which host asks, with its own words above the prompts; one line."""
+    """Which host asks, with its own words above the prompts, or that none does; one line."""
+    if wording.opens:
+        return (
+            f"The server opens a stored key for {clean(wording.host, 120)}, which does not see this"
+        )
     title = one_line(wording.title, 300).strip()
     told = f"{clean(wording.host, 120)} asks"
     return f"{told}: {title}" if title else told

@@ -81,7 +81,8 @@ class PersonAsking:
                 advice="Run it with --ask.",
             )
         prompts = [Prompt(text=each.text, echo=not each.is_secret) for each in questions]
-        return await self._asked(Wording(host=host, title=title, prompts=prompts))
+        opens = questions[0].opens
+        return await self._asked(Wording(host=host, title=title, prompts=prompts, opens=opens))
 
     async def sign(self, host: str, user: str, key: str, data: bytes) -> bytes | None:
         """See Asking."""
@@ -168,5 +169,5 @@ class PersonAsking:
 
 
 def _words(wording: Wording) -> bytes:
-    """What a host asks, whichever host it is."""
-    return msgspec.msgpack.encode((wording.title, wording.prompts))
+    """What is asked, whichever host it is for; a host never asks for what opens a key, whatever words it finds."""
+    return msgspec.msgpack.encode((wording.title, wording.prompts, wording.opens))

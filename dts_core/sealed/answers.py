@@ -63,6 +63,7 @@ def open_answers(key: OpeningKey, question: str, wording: Wording, box: bytes) -
 def _bound(question: str, wording: Wording) -> bytes:
     """sha256 over the question as it is asked, every part behind its length."""
     parts = [question, wording.host, wording.user, wording.title, wording.public_key]
+    parts.append(wording.opens)
     parts += [f"{prompt.echo:d}{prompt.text}" for prompt in wording.prompts]
     found = hashlib.sha256(_CONTEXT)
     for part in (*(each.encode() for each in parts), wording.data):

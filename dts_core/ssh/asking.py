@@ -17,6 +17,8 @@ class Question(msgspec.Struct, frozen=True):
     text: SafeText
     is_secret: bool
     """Whether the answer must not be seen while it is typed."""
+    opens: str = ""
+    """The key of ours whose passphrase is asked for: the question is ours, and no host sees its answer."""
 
 
 class Asking(Protocol):

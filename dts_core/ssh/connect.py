@@ -83,9 +83,10 @@ class Connector:
                 if not forms:
                     raise
             except HostUnreachable as error:
-                if changed is not None and error.stage == "exchange":
-                    raise changed from None  # it has no other key to show
-                if not error.is_retryable or tried >= self._settings.tries:
+                is_last = not error.is_retryable or tried >= self._settings.tries
+                if changed is not None and (is_last or error.stage == "exchange"):
+                    raise changed from None  # it has no other key to show, or does not say so
+                if is_last:
                     raise
                 tried += 1
                 await asyncio.sleep(RETRY_SECONDS * tried * random.uniform(0.5, 1.5))
@@ -99,7 +100,8 @@ class Connector:
         ours = target.credentials
         if not ours.locked_key or self._asking is None:
             return ours
-        question = Question(clean(f"Passphrase of {ours.locked_key}", 300), is_secret=True)
+        told = clean(f"Passphrase of {ours.locked_key}", 300)
+        question = Question(told, is_secret=True, opens=ours.locked_key)
         seconds = self._settings.prompt_seconds
         try:
             async with asyncio.timeout(seconds):

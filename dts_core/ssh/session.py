@@ -78,6 +78,8 @@ class Session:
         self._connection = connected.connection
         self._slots = asyncio.Semaphore(settings.channels_max)
         self._chores: set[asyncio.Task[None]] = set()
+        self._late: set[asyncio.Task[Channel]] = set()
+        """Channels that the host is still opening and nobody waits for; they end with the connection at the latest."""
 
     @property
     def is_alive(self) -> bool:
@@ -138,14 +140,8 @@ class Session:
         if channel.ended.done():
             self._slots.release()
             return
-        channel.close()
-        timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, channel.abort)
-
-        def on_ended(_: asyncio.Future[None]) -> None:
-            timer.cancel()
-            self._slots.release()
-
-        channel.ended.add_done_callback(on_ended)
+        _close(channel)
+        channel.ended.add_done_callback(lambda _: self._slots.release())
 
     async def _take_slot(self) -> None:
         try:
@@ -163,9 +159,14 @@ class Session:
         terminal: TerminalKind | None = None,
     ) -> Channel:
         asked = {} if terminal is None else terminal.asked()
+        opening = asyncio.create_task(
+            self._created(line, lambda: Channel(receive, on_end), asked),
+            name=f"ssh-open-{self.target.id}",
+        )
+        channel: Channel | None = None
         try:
             async with asyncio.timeout(self._settings.login_seconds):
-                channel = await self._created(line, lambda: Channel(receive, on_end), asked)
+                channel = await asyncio.shield(opening)
         except asyncssh.ChannelOpenError as error:
             if not self.is_alive:
                 raise self.lost() from error
@@ -174,6 +175,9 @@ class Session:
             if not isinstance(error, TimeoutError):
                 raise self.lost() from error
             raise self._refused("it does not open a channel in time") from error
+        finally:
+            if channel is None:
+                self._give_up(opening)
         self._dialer.settle()
         return channel
 
@@ -197,6 +201,17 @@ class Session:
             else:
                 return channel
         raise AssertionError("the last one is raised")
+
+    def _give_up(self, opening: "asyncio.Task[Channel]") -> None:
+        """Nobody waits for it any more: the host may still open it, and what runs in it is ended then."""
+
+        def on_opened(done: "asyncio.Task[Channel]") -> None:
+            self._late.discard(opening)
+            if not done.cancelled() and done.exception() is None:
+                _close(done.result())
+
+        self._late.add(opening)
+        opening.add_done_callback(on_opened)
 
     def _refused(self, why: str) -> RemoteError:
         return HostUnreachable(why, host=self.target.id, stage="session")
@@ -299,3 +314,10 @@ def _itself(channel: Channel) -> Channel:
 
 def _nothing() -> None:
     return None
+
+
+def _close(channel: Channel) -> None:
+    """Say goodbye, and do not wait for what the host still has to say."""
+    channel.close()
+    timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, channel.abort)
+    channel.ended.add_done_callback(lambda _: timer.cancel())

@@ -36,7 +36,8 @@ async def _surroundings(client: "AdminClient") -> dict[str, str]:
 
 def _lent(view: View, host: str, env: dict[str, str]) -> None:
     console = view.console
-    command = [sys.executable, "-m", "dts_core", "ssh", "--tty", f"--hosts={host}"]
+    # -P: what lies in the folder that the console was started in is no module of ours.
+    command = [sys.executable, "-P", "-m", "dts_core", "ssh", "--tty", f"--hosts={host}"]
     try:
         status, said = lend(command, console.suspend, env=env, hears=True)
     except SuspendNotSupported:

@@ -1,16 +1,19 @@
 """Set-up where sudo asks, and where systemd runs: both played by scripts that write down what they are told."""
 
+import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncssh
 import msgspec
 import pytest
 
 from dts_core.errors import SetupFailed
 from dts_core.ssh.pool import Sessions
-from dts_core.ssh.setup.farend import FarEnd
+from dts_core.ssh.setup.farend import ANSWER_MAX, FarEnd
 from dts_core.ssh.setup.setup import Setup
 from dts_core.ssh.setup.wheels.release import Shelf
 from dts_core.vault import Secret
@@ -173,3 +176,39 @@ async def test_noise_of_a_login_shell_is_no_answer(
     ):
         told = await far.ask("facts")
     assert json.dumps(told["facts"]["python_version"])
+
+
+async def test_a_host_that_floods_fills_no_memory() -> None:
+    """What comes between two orders is bounded too: it is cut off, and the next order says why."""
+    sent, cut = 0, asyncio.Event()
+
+    async def flooding(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        nonlocal sent
+        process.stdout.write(_mark(await process.stdin.read(1 << 20)) + b":")
+        try:
+            while sent < 16 * ANSWER_MAX and not process.is_closing():
+                process.stdout.write(b"x" * (1 << 18))
+                await process.stdout.drain()
+                sent += 1 << 18
+        except OSError:
+            pass
+        finally:
+            cut.set()
+
+    async with (
+        lying(flooding) as liar,
+        Sessions() as sessions,
+        sessions.session(liar.target()) as session,
+        FarEnd.for_packages(session) as far,
+    ):
+        await asyncio.wait_for(cut.wait(), 60)
+        with pytest.raises(SetupFailed, match="without end"):
+            await far.ask("facts")
+    assert sent < 8 * ANSWER_MAX
+
+
+def _mark(begin: bytes) -> bytes:
+    """What the far end has to greet with."""
+    found = re.search(rb"dts-[0-9a-f]{24}", begin)
+    assert found is not None
+    return found[0]

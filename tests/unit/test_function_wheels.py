@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import tarfile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dts_core.ssh.setup.far.base import Failed
 from dts_core.ssh.setup.far.facts import collect
 from dts_core.ssh.setup.wheels import functions
 from dts_core.ssh.setup.wheels.functions import FunctionShelf
+from dts_core.ssh.setup.wheels.tags import platforms
 from tests.support.wheels import wheel
 
 
@@ -40,6 +42,37 @@ class Pip:
             for name in self.answers[line.partition(">")[0].partition(";")[0]]:
                 path = next(self.folder.glob(f"{name}-*.whl"))
                 (folder / path.name).write_bytes(path.read_bytes())
+
+
+def lying(facts: Facts, **told: str) -> Facts:
+    return msgspec.structs.replace(facts, **told)
+
+
+def test_a_host_that_lies_of_itself_decides_for_no_other(
+    tmp_path: Path, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wheels that were chosen for another machine or system are not handed to those that are what they say."""
+    source = tmp_path / "source"
+    wheel(source, "a", "1", "")
+    pip = Pip(source, a=["a"])
+    monkeypatch.setattr(functions, "fetch", pip)
+    shelf = FunctionShelf(tmp_path / "kept")
+    for liar in (facts, lying(facts, arch="vax"), lying(facts, system="Plan9")):
+        shelf.release(liar, ["a"])
+    assert len(pip.asked) == 3
+
+
+def test_versions_that_cannot_be_are_none(facts: Facts) -> None:
+    """A host may tell anything of itself: it neither fails those beside it nor counts without end."""
+    versions = {"3.12.1": (3, 12), "3.13.0rc1": (3, 13), "3.12+": (3, 12), "3.\u00b2": (0, 0)}
+    versions |= {"3.99999999": (0, 0), "": (0, 0), "x": (0, 0), "9" * 400: (0, 0)}
+    for told, version in versions.items():
+        assert lying(facts, python_version=told).version == version
+    for told in ("macosx-99999999-arm64", "macosx-10.99999999-x86_64"):
+        liar = lying(facts, system="Darwin", arch="arm64", platform=told)
+        assert len(list(islice(platforms(liar), 1_001))) < 1_001
+    mac = lying(facts, system="Darwin", arch="arm64", platform="macosx-14.2-arm64")
+    assert next(platforms(mac)) == "macosx_14_0_arm64"
 
 
 def test_what_the_host_needs_is_asked_for(

@@ -86,6 +86,15 @@ def test_a_pinned_key_is_never_replaced() -> None:
     assert writes(told) == [("change", "a", {"known_host_key": f"{authority}\n{KEY}"})]
 
 
+def test_a_key_that_any_file_revokes_is_pinned_of_none() -> None:
+    """As ssh does, which looks at all of its files: the order they are given in is no matter."""
+    files = known(f"a {KEY}\na {OTHER}\n") + known(f"@revoked * {KEY}\n")
+    hosts = {"a": found("a")}
+    for each in (files, files[::-1]):
+        declared, _ = plan_of(hosts, (), each, user="u")
+        assert declared["a"].fields["known_host_key"] == OTHER
+
+
 def test_hosts_without_a_pinned_key_are_told() -> None:
     """So that a person looks at their keys next."""
     told = plan(

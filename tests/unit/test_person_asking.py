@@ -9,6 +9,7 @@ import pytest
 
 from dts_core.errors import LoginDenied, SealBroken
 from dts_core.model import LoginQuestion, Wording
+from dts_core.plain.ssh import asked_by
 from dts_core.remote.asking import PersonAsking
 from dts_core.sealed.answers import seal_answers
 from dts_core.ssh.asking import Question
@@ -87,6 +88,26 @@ async def test_an_answer_for_all_lapses(seconds: float, asked: int) -> None:
     other.cancel()
     await asyncio.gather(other, return_exceptions=True)
     assert kept.open == {}
+
+
+async def test_a_passphrase_is_no_hosts_however_it_asks() -> None:
+    """A host that asks with the very words of ours does not get what was typed for them, and is told apart."""
+    kept = Kept()
+    person = asking(kept)
+    words = clean("Passphrase of key SHA256:abc")
+    ours = [Question(words, is_secret=True, opens="key SHA256:abc")]
+    first = await started(kept, person.answer("a", clean(""), ours), 1)
+    kept.answer(kept.offered[0], "swordfish", for_all=True)
+    assert [each.reveal() for each in await first] == ["swordfish"]
+    liar = await started(kept, person.answer("b", clean(""), [Question(words, is_secret=True)]), 2)
+    assert len(kept.offered) == 2
+    assert asked_by(kept.offered[1].wording) == "b asks"
+    assert "opens a stored key" in asked_by(kept.offered[0].wording)
+    liar.cancel()
+    await asyncio.gather(liar, return_exceptions=True)
+    same = await person.answer("c", clean(""), ours)
+    assert same is not None
+    assert [each.reveal() for each in same] == ["swordfish"]
 
 
 async def test_an_answer_to_another_question_is_not_used() -> None:

@@ -1,5 +1,6 @@
 """What is known of a host before anything is changed there, and whether it can be a worker."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ WORKER_LEAST: Final = (3, 11)
 SKEW_MAX_SECONDS: Final = 5.0
 DISK_MIN: Final = 400 << 20
 SHELL_SECONDS: Final = 20.0
+_VERSION: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})(?![0-9])")
 _SHELL_FACTS: Final = (
     "uname -s; uname -m; "
     '[ -r /etc/os-release ] && . /etc/os-release; echo "$PRETTY_NAME"; '
@@ -79,10 +81,17 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def version(self) -> tuple[int, int]:
-        """Of its Python: major and minor."""
-        major, _, rest = self.python_version.partition(".")
-        minor = rest.partition(".")[0]
-        return int(major or 0) if major.isdigit() else 0, int(minor) if minor.isdigit() else 0
+        """Of its Python: major and minor; 0 and 0 where it tells none that can be."""
+        found = _VERSION.match(self.python_version)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All that decides which wheels fit: what differs in any of it shares none."""
+        return (
+            self.system, self.arch, self.libc, self.platform,
+            self.python_version, self.implementation, self.soabi,
+        )  # fmt: skip
 
     def hindrances(self) -> list[str]:
         """Why it cannot be a worker, each with what to do."""

@@ -47,6 +47,7 @@ class FarEnd:
         self._stderr = bytearray()
         self._stdout = bytearray()
         self._greeted = False
+        self._floods = False
         self._channel: Channel | None = None
         self._heard = asyncio.Event()
         self._ended = False
@@ -152,10 +153,19 @@ class FarEnd:
         if stream == STDERR:
             self._words.take(data)
             self._stderr = (self._stderr + data)[-NOISE_MAX:]
-        else:
+        elif not self._floods:
             self._stdout += data
             self._look_for_mark()
+            self._check_flood()
         self._heard.set()
+
+    def _check_flood(self) -> None:
+        """More than an answer can be: nothing of it is kept, and nothing more is heard of it."""
+        if len(self._stdout) > 4 + ANSWER_MAX:
+            self._floods = True
+            self._stdout.clear()
+            if self._channel is not None:
+                self._channel.abort()
 
     def _look_for_mark(self) -> None:
         if self._greeted:
@@ -173,12 +183,14 @@ class FarEnd:
 
     async def _until(self, is_so: Any) -> None:
         while not is_so():
-            if self._ended:
+            if self._floods or self._ended:
                 raise self._why_ended()
             self._heard.clear()
             await self._heard.wait()
 
     def _why_ended(self) -> Exception:
+        if self._floods:
+            return SetupFailed("it sends without end what is no answer", host=self._host)
         said = self._said()
         if self._greeted:
             return SessionLost(f"the connection ended within the set-up: {said}", host=self._host)
@@ -244,7 +256,7 @@ class FarEnd:
                     await self._channel.drain()
             except TimeoutError:
                 raise SessionLost("it takes no more of the files", host=self._host) from None
-            if self._ended:
+            if self._floods or self._ended:
                 raise self._why_ended()
 
     def _has_answer(self) -> bool:

@@ -177,7 +177,7 @@ def _read(path: Path) -> _Wheel:
 
 
 def _key(facts: Facts, roots: Sequence[Requirement]) -> str:
-    parts = (facts.python_version, facts.soabi, facts.libc, facts.platform, *map(str, roots))
+    parts = (*facts.told, *map(str, roots))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 

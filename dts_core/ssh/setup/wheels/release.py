@@ -49,7 +49,7 @@ class Shelf:
             OSError: The folder cannot be written.
         """
         state = self._state()
-        key = (state, facts.python, facts.python_version, facts.soabi, facts.libc, facts.platform)
+        key = (state, facts.python, *facts.told)
         found = self._known.get(key)
         if found is None or not found.archive.exists():
             found = self._known[key] = self._made(facts, state)

@@ -12,6 +12,7 @@ from dts_core.ssh.setup.facts import Facts
 __all__ = ["interpreter", "platforms", "tags_of"]
 
 _LEGACY: Final = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+_MACOS: Final = re.compile(r"macosx-([0-9]{1,2})(?:\.([0-9]{1,2}))?(?![0-9])")
 _MUSL: Final = range(5, -1, -1)
 
 
@@ -31,8 +32,10 @@ def interpreter(facts: Facts) -> str:
 def platforms(facts: Facts) -> Iterator[str]:
     """Of its system, the most particular first."""
     if facts.system == "Darwin":
-        numbers = [int(each) for each in re.findall(r"\d+", facts.platform)[:2]] or [11, 0]
-        yield from mac_platforms((numbers[0], [*numbers, 0][1]), facts.arch)
+        # Every release up to it is tried: what a host tells must not make that endless.
+        found = _MACOS.match(facts.platform)
+        version = (int(found[1]), int(found[2] or 0)) if found else (11, 0)
+        yield from mac_platforms(version, facts.arch)
         return
     arch = facts.arch
     minor = _glibc(facts.libc)
