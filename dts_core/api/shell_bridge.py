@@ -120,7 +120,7 @@ class Bridge:
             try:
                 await self._tell(Opened(host=host, fingerprint=shell.far.fingerprint))
                 await self._output(shell)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised again, by its name
                 over = _over_of(error)  # on record before the block ends
                 shell.how = over.how
                 raise over from (None if over is error else error)
