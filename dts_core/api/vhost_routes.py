@@ -1,12 +1,15 @@
 """Routes of virtual hosts and of the vault that holds their secrets."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 
 from dts_core.api.decoding import idempotency_key
 from dts_core.api.endpoint import Call, NoQuery, Permission, Routes
 from dts_core.api.resource_routes import Mount, mount
+from dts_core.model import Job
 from dts_core.services.vhosts import VHOSTS
 from dts_core.views import (
     JobView,
@@ -20,6 +23,8 @@ from dts_core.views import (
     job_view,
 )
 from dts_core.views.vhosts import ForgetKeyRequest, ScanRequest, TrustRequest
+
+Body = TypeVar("Body", SetupRequest, TeardownRequest, RotateKeyRequest)
 
 routes = Routes()
 mount(routes, Mount(collection=VHOSTS, service=lambda call: call.services.vhosts))
@@ -38,15 +43,7 @@ async def init_vhost(call: Call[NoQuery, SetupRequest]) -> JobView:
 
     The header Idempotency-Key makes it safe to send the same request again.
     """
-    vhost = call.path("id")
-    job = await call.services.setups.init(
-        call.caller,
-        vhost,
-        call.body,
-        key=idempotency_key(call.request),
-        digest=_digest("init", vhost, call.body),
-    )
-    return job_view(job)
+    return await _started(call, "init", call.services.setups.init)
 
 
 @routes.add(
@@ -62,15 +59,7 @@ async def tear_vhost_down(call: Call[NoQuery, TeardownRequest]) -> JobView:
 
     The header Idempotency-Key makes it safe to send the same request again.
     """
-    vhost = call.path("id")
-    job = await call.services.setups.remove(
-        call.caller,
-        vhost,
-        call.body,
-        key=idempotency_key(call.request),
-        digest=_digest("remove", vhost, call.body),
-    )
-    return job_view(job)
+    return await _started(call, "remove", call.services.setups.remove)
 
 
 @routes.add(
@@ -86,22 +75,17 @@ async def rotate_vhost_key(call: Call[NoQuery, RotateKeyRequest]) -> JobView:
 
     The header Idempotency-Key makes it safe to send the same request again.
     """
+    return await _started(call, "rotate", call.services.setups.rotate)
+
+
+async def _started(
+    call: Call[NoQuery, Body], what: str, start: Callable[..., Awaitable[Job]]
+) -> JobView:
+    """The job of `start`; an idempotency key stands for what was asked of which host."""
     vhost = call.path("id")
-    job = await call.services.setups.rotate(
-        call.caller,
-        vhost,
-        call.body,
-        key=idempotency_key(call.request),
-        digest=_digest("rotate", vhost, call.body),
-    )
-    return job_view(job)
-
-
-def _digest(
-    what: str, vhost: str, body: SetupRequest | TeardownRequest | RotateKeyRequest
-) -> bytes:
-    """Of the request that an idempotency key stands for."""
-    return hashlib.sha256(f"{what}\0{vhost}\0".encode() + msgspec.json.encode(body)).digest()
+    digest = hashlib.sha256(f"{what}\0{vhost}\0".encode() + msgspec.json.encode(call.body)).digest()
+    key = idempotency_key(call.request)
+    return job_view(await start(call.caller, vhost, call.body, key=key, digest=digest))
 
 
 @routes.add("GET", "/admin/vault", Permission.ADMIN, answer=VaultView)

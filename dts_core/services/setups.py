@@ -1,6 +1,6 @@
 """Setting virtual hosts up, taking that away, and new login keys for them: each by a job of `dts/vhost.*`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +21,8 @@ KINDS: Final = {INIT: "init", REMOVE: "teardown", ROTATE: "rotate"}
 """What their starts are recorded as."""
 HOST_SECONDS: Final = 600.0
 """What one host may take beside its waiting; a job has that for each round of hosts at once."""
+TEARDOWN_AT_ONCE: Final = 20
+"""As `dts/vhost.remove` has it."""
 
 
 class Setups:
@@ -78,12 +80,11 @@ class Setups:
         Raises:
             NotFound: One of them is not there.
         """
-        arguments: dict[str, Any] = msgspec.to_builtins(request)
-        others = arguments.pop("others")
-        arguments |= {"vhosts": _each_once(vhost, others), "public_keys": self.public_keys}
-        rounds = 1 + len(others) // request.at_once + (len(others) // (request.batch or 1_000_000))
+        others = len(request.others)
+        rounds = 1 + others // request.at_once + (others // request.batch if request.batch else 0)
         seconds = rounds * (HOST_SECONDS + request.wait_seconds)
-        return await self._start(caller, INIT, arguments, seconds, key, digest)
+        more = {"public_keys": self.public_keys}
+        return await self._on(INIT, caller, vhost, request, seconds, key, digest, more)
 
     async def remove(
         self,
@@ -94,23 +95,9 @@ class Setups:
         key: str = "",
         digest: bytes = b"",
     ) -> Job:
-        """Start the job that takes away from virtual hosts what `init` made there.
-
-        Args:
-            caller: Who asks.
-            vhost: Its id.
-            request: How, and which others.
-            key: The caller's idempotency key.
-            digest: Of the request that `key` stands for.
-
-        Raises:
-            NotFound: One of them is not there.
-        """
-        arguments: dict[str, Any] = msgspec.to_builtins(request)
-        others = arguments.pop("others")
-        arguments["vhosts"] = _each_once(vhost, others)
-        seconds = (1 + len(others) // 20) * HOST_SECONDS
-        return await self._start(caller, REMOVE, arguments, seconds, key, digest)
+        """Start the job that takes away from virtual hosts what `init` made there; as `init`."""
+        seconds = (1 + len(request.others) // TEARDOWN_AT_ONCE) * HOST_SECONDS
+        return await self._on(REMOVE, caller, vhost, request, seconds, key, digest)
 
     async def rotate(
         self,
@@ -121,23 +108,9 @@ class Setups:
         key: str = "",
         digest: bytes = b"",
     ) -> Job:
-        """Start the job that gives virtual hosts new login keys; a look alone is recorded too.
-
-        Args:
-            caller: Who asks.
-            vhost: Its id.
-            request: How, and which others.
-            key: The caller's idempotency key.
-            digest: Of the request that `key` stands for.
-
-        Raises:
-            NotFound: One of them is not there.
-        """
-        arguments: dict[str, Any] = msgspec.to_builtins(request)
-        others = arguments.pop("others")
-        arguments["vhosts"] = _each_once(vhost, others)
-        seconds = (1 + len(others) // request.at_once) * HOST_SECONDS
-        return await self._start(caller, ROTATE, arguments, seconds, key, digest)
+        """Start the job that gives virtual hosts new login keys; as `init`."""
+        seconds = (1 + len(request.others) // request.at_once) * HOST_SECONDS
+        return await self._on(ROTATE, caller, vhost, request, seconds, key, digest)
 
     async def again(
         self, caller: Caller, job: Job, vhosts: Sequence[str], *, key: str = "", digest: bytes = b""
@@ -151,6 +124,17 @@ class Setups:
         arguments["vhosts"] = list(vhosts)
         seconds = job.timeout_seconds
         return await self._start(caller, job.function, arguments, seconds, key, digest, of=job.id)
+
+    async def _on(
+        self, function: str, caller: Caller, vhost: str,
+        request: SetupRequest | TeardownRequest | RotateKeyRequest,
+        seconds: float, key: str, digest: bytes, more: Mapping[str, Any] | None = None,
+    ) -> Job:  # fmt: skip
+        """What was asked for one virtual host and others, as arguments of a job that goes to each once."""
+        arguments: dict[str, Any] = msgspec.to_builtins(request)
+        vhosts = list(dict.fromkeys([vhost, *arguments.pop("others")]))
+        arguments |= {"vhosts": vhosts, **(more or {})}
+        return await self._start(caller, function, arguments, seconds, key, digest)
 
     async def _start(
         self, caller: Caller, function: str, arguments: dict[str, Any],
@@ -169,7 +153,3 @@ class Setups:
             timeout_seconds=seconds,
         )
         return await self._jobs.submit(caller, submission, key=key, digest=digest)
-
-
-def _each_once(vhost: str, others: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys([vhost, *others]))

@@ -8,6 +8,7 @@ import pytest
 
 from dts_core.settings import EnvironmentSettings
 from dts_core.states import JobEvent
+from tests.support.certificates import LOOPBACK
 from tests.support.wheels import wheel
 from tests.support.worker_process import a_process, in_process
 from tests.support.worker_road import Road
@@ -132,8 +133,8 @@ async def test_a_network_that_is_not_there_lets_the_job_be_tried_again(
     """It is tried TRIES times, then the job's own retries count; a password is never told."""
     monkeypatch.setattr("dts_worker.environments.service.PAUSE_SECONDS", 0.01)
     monkeypatch.setenv("PIP_RETRIES", "0")
-    index = "http://anna:hidden-word@127.0.0.1:9"
-    async with in_process(road, environments=EnvironmentSettings(index_url=index)):
+    nobody = f"http://anna:hidden-word@{LOOPBACK}:9"
+    async with in_process(road, environments=EnvironmentSettings(index_url=nobody)):
         job = await road.submit(function("tinypackage"))
         kind, retry, message = await failure(road, job)
     said = [message, *await road.all_texts(job)]

@@ -62,7 +62,7 @@ def test_what_decides_on_the_packages_makes_another_environment(tmp_path: Path) 
     found = [
         key(["a"]),
         key(["a>=1"]),
-        key(["a"], index_url="https://x"),
+        key(["a"], index_url="elsewhere"),
         key(["a"], no_index=True),
         key(["a"], find_links=["/p"]),
         key(["a"], allow_builds=True),

@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,21 +19,8 @@ LOCK = ".dts-used"
 
 
 def main(options: "dict[str, Any]") -> None:
-    """Greet with the mark, then serve, until the input ends."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.umask(0o077)
-    os.write(1, options["mark"].encode("ascii") + b":")
-    while True:
-        order = wire.read_order()
-        if order is None:
-            return
-        try:
-            told = _obey(order)
-        except Failed as error:
-            told = {"failed": str(error)}
-        except (OSError, ValueError, shutil.Error) as error:
-            told = {"failed": f"{type(error).__name__}: {error}"}
-        wire.answer(told)
+    """Serve until the input ends."""
+    wire.serve(options["mark"], _obey)
 
 
 def _obey(order: "dict[str, Any]") -> "dict[str, Any]":

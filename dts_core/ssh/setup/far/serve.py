@@ -1,8 +1,5 @@
-"""The far side's loop: one order after the other, until its input ends. It waits for nobody and starts nothing else."""
+"""The orders of a set-up, on the far side. It waits for nobody and starts nothing else."""
 
-import os
-import shutil
-import signal
 from typing import Any
 
 from dts_core.ssh.setup.far import facts, keys, removing, service, steps, wire
@@ -10,21 +7,8 @@ from dts_core.ssh.setup.far.base import Failed, Place
 
 
 def main(options: "dict[str, Any]") -> None:
-    """Greet with the mark, then serve."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.umask(0o077)
-    os.write(1, options["mark"].encode("ascii") + b":")
-    while True:
-        order = wire.read_order()
-        if order is None:
-            return
-        try:
-            told = _obey(order)
-        except Failed as error:
-            told = {"failed": str(error)}
-        except (OSError, ValueError, shutil.Error) as error:
-            told = {"failed": f"{type(error).__name__}: {error}"}
-        wire.answer(told)
+    """Serve until the input ends."""
+    wire.serve(options["mark"], _obey)
 
 
 def _obey(order: "dict[str, Any]") -> "dict[str, Any]":

@@ -2,11 +2,33 @@
 
 import json
 import os
-from collections.abc import Iterator
+import shutil
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any, Optional
+
+from dts_core.ssh.setup.far.base import Failed
 
 PIECE = 1 << 18
 ORDER_MAX = 16 << 20
+
+
+def serve(mark: str, obey: "Callable[[dict[str, Any]], dict[str, Any]]") -> None:
+    """Greet with the mark, then answer one order after the other, until nobody gives any more."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.umask(0o077)
+    os.write(1, mark.encode("ascii") + b":")
+    while True:
+        order = read_order()
+        if order is None:
+            return
+        try:
+            told = obey(order)
+        except Failed as error:
+            told = {"failed": str(error)}
+        except (OSError, ValueError, shutil.Error) as error:
+            told = {"failed": f"{type(error).__name__}: {error}"}
+        answer(told)
 
 
 def read_order() -> "Optional[dict[str, Any]]":
