@@ -25,7 +25,10 @@ class RemoteSettings(Settings, frozen=True):
     prompt_seconds: Annotated[float, Meta(gt=0, le=120)] = 120
     """In which a person answers what a login asks; then their answer counts no more."""
     keepalive_seconds: Seconds = 15
-    """How often an idle connection is asked whether it lives; after three misses it does not."""
+    """How often an idle connection is asked whether it lives; after three misses it does not.
+
+    The system asks (TCP); where it cannot, and on the way through a jump host, SSH does. An sshd that hangs while its
+    system still answers is found after four times as long."""
     interpreters_per_host: Count = 4
     """Most functions at once on one host."""
     agent_socket: str = ""

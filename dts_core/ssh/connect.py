@@ -24,6 +24,8 @@ from dts_core.text import clean, one_line
 __all__ = ["Connected", "Connector"]
 
 RETRY_SECONDS: Final = 0.2
+WATCHED_TIMES: Final = 4
+"""How much rarer SSH asks a host when the system watches the way to it: what is left to find is an sshd that hangs."""
 _NO_KEYS: Final = ((), (), ())
 """No list of known hosts is given to asyncssh: `Login` is asked for each key, and decides by itself."""
 
@@ -145,6 +147,8 @@ class Connector:
             raise _failure(target, login, error) from error
         finally:
             login.end_login()
+        if dialer.is_watched:
+            connection.set_keepalive(settings.keepalive_seconds * WATCHED_TIMES)
         return Connected(connection, login, dialer)
 
 

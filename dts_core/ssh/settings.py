@@ -32,4 +32,7 @@ class SshSettings(msgspec.Struct, frozen=True, kw_only=True):
     tries: int = 5
     """Connections that are tried when they break before the login begins."""
     keepalive_seconds: float = 15.0
+    """After which a host that is silent is asked whether it lives: by the system (TCP), and by SSH where the way leads
+    through another host; an sshd that hangs while its system answers is found after four times as long."""
     keepalive_misses: int = 3
+    """Questions without an answer after which it does not."""
