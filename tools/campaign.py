@@ -236,7 +236,11 @@ def _options() -> tuple[Options, Path | None]:
         help="a fault that comes before the dice; repeatable",
     )
     parser.add_argument("--longest", type=float, default=1.0, help="factor on how long they last")
-    parser.add_argument("--keep", type=Path, help="where the files of the run go")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="where the files of the run go (without it they stay where they are if something was found)",
+    )
     found = parser.parse_args()
     keep: Path | None = found.keep
     seed = found.seed or random.SystemRandom().randrange(1, 1 << 31)
@@ -257,13 +261,17 @@ def main() -> int:
     options, keep = _options()
     print(f"engine {options.engine}, seed {options.seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="dts-campaign-"))
+    found = ["it did not come to an end"]
     try:
         outcome = campaign(options, folder)
         found = [finding for group in outcome.verdict for finding in group]
         if keep:
             shutil.copytree(folder, keep, ignore=_no_sockets)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if found and not keep:
+            print(f"the files of this run stay in {folder}", flush=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
     for line in found[:50]:
         print(line)
     if found:

@@ -4,13 +4,20 @@ A frame is: length of the rest (u32), type (u8), number of the job (u32), body. 
 arguments and results travels as the bytes it came in.
 """
 
-import struct
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from struct import Struct
+else:
+    try:
+        from _struct import Struct  # what `struct` has beside it is one more file to find
+    except ImportError:
+        from struct import Struct
 
-HEAD = struct.Struct("!IBI")
+HEAD = Struct("!IBI")
 """Length of what follows the length field, type, number of the job (0: none)."""
-JOB_HEAD = struct.Struct("!II")
+JOB_HEAD = Struct("!II")
 """Length of the JSON header, length of the args; the kwargs are the rest."""
-PROGRESS_HEAD = struct.Struct("!d")
+PROGRESS_HEAD = Struct("!d")
 
 NO_PACKAGES = b"dts-no-packages"
 """What a far child says on standard error where the folder of packages that it is given is gone."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from types import CodeType, ModuleType
 
 from dts_core.runner.frames import BUNDLE
 from dts_core.runner.later import when_imported
@@ -12,6 +11,7 @@ from dts_core.runner.outcome import LoadFailed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import ModuleType
     from typing import Any
 
 _AWAITS = ("GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH")
@@ -111,7 +111,7 @@ class Modules:
 
             return self._import_bundle(function, Package(module_name, label, source))
         filename = f"{label}.py"
-        module = ModuleType(module_name)
+        module: ModuleType = type(sys)(module_name)
         module.__file__ = filename
         _remember_lines(filename, source)
         sys.modules[module_name] = module
@@ -183,8 +183,8 @@ def _forget_lines(filename: str) -> None:
 
 def _may_suspend(main: Any) -> bool:
     """Whether a coroutine function could wait for something: if not, one step ends it and no Task is needed."""
-    code = getattr(main, "__code__", None)
-    if not isinstance(code, CodeType):
+    code: Any = getattr(main, "__code__", None)
+    if not hasattr(code, "co_code"):
         return True
     import dis
 

@@ -1,5 +1,7 @@
 """What a far host is given to run: one line for its shell, and the runner's own sources through the channel."""
 
+import __future__
+
 import importlib.util
 import marshal  # noqa: TID251 - only written here: code of ours, for a far interpreter
 import zlib
@@ -157,7 +159,12 @@ def stage(package: str, sources: Mapping[str, str], *, entry: str) -> Stage:
 
 
 def _compiled(name: str, source: str) -> bytes:
-    code = compile(source, f"/<dts>/{name}.py", "exec", dont_inherit=True)
+    # The statement that asks for late annotations would load a module there, for what the compiler is told here.
+    late = "from __future__ import annotations\n"
+    flags = __future__.annotations.compiler_flag if late in source else 0
+    code = compile(
+        source.replace(late, "\n"), f"/<dts>/{name}.py", "exec", flags, dont_inherit=True
+    )
     return marshal.dumps(without_columns(code))
 
 

@@ -17,6 +17,7 @@ from dts_core.ssh.gate import Gate
 from dts_core.ssh.hostkeys import offers
 from dts_core.ssh.keycache import KeyCache, Presented
 from dts_core.ssh.login import Login
+from dts_core.ssh.quiet import with_lazy_keepalive
 from dts_core.ssh.settings import SshSettings
 from dts_core.ssh.target import Credentials, Target
 from dts_core.text import clean, one_line
@@ -147,8 +148,9 @@ class Connector:
             raise _failure(target, login, error) from error
         finally:
             login.end_login()
-        if dialer.is_watched:
-            connection.set_keepalive(settings.keepalive_seconds * WATCHED_TIMES)
+        every = settings.keepalive_seconds * (WATCHED_TIMES if dialer.is_watched else 1)
+        connection.set_keepalive(every)
+        with_lazy_keepalive(connection, every)
         return Connected(connection, login, dialer)
 
 

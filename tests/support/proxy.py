@@ -95,6 +95,7 @@ class _Pair:
         self._proxy = proxy
         self._streams: dict[Way, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
         """Where the bytes of a way come in, and where they go out."""
+        self._half_closed: set[Way] = set()
 
     async def run(self, client: socket.socket) -> None:
         """Until either end is through with it."""
@@ -125,6 +126,8 @@ class _Pair:
             if proxy.pause_seconds:
                 await asyncio.sleep(proxy.pause_seconds)
             await proxy.gates[way].wait()
+            if way in self._half_closed:
+                continue  # its receiver has seen the end
             cut_at = self._cut_position(way, frames, data, position) if cut_at is None else cut_at
             if cut_at is not None and cut_at <= position + len(data):
                 writer.write(data[: max(0, cut_at - position)])
@@ -136,6 +139,8 @@ class _Pair:
             position += len(data)
             proxy.passed[way] += len(data)
         await proxy.gates[way].wait()
+        if way in self._half_closed:
+            return
         if writer.can_write_eof() and not writer.is_closing():
             writer.write_eof()
 
@@ -164,7 +169,8 @@ class _Pair:
 
     def half_close(self, way: Way) -> None:
         """No more bytes this way: its receiver sees the end, the other way goes on."""
-        if way in self._streams:
+        if way in self._streams and way not in self._half_closed:
+            self._half_closed.add(way)
             self._streams[way][1].write_eof()
 
     def reset(self) -> None:
