@@ -12,6 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+WARM_SECONDS = 1.0
+"""How long rounds go on at least: of a round of a millisecond a few say little."""
+
 
 class Place(NamedTuple):
     """Where the hosts are."""
@@ -57,13 +60,14 @@ def drive(start: Callable[[Place], Callable[[], Any]]) -> None:
     began, spent = time.perf_counter(), _cpu()
     again = start(place)
     cold, cold_cpu = time.perf_counter() - began, _cpu() - spent
-    began, spent = time.perf_counter(), _cpu()
-    for _ in range(place.rounds):
+    began, spent, rounds = time.perf_counter(), _cpu(), 0
+    while rounds < place.rounds or time.perf_counter() - began < WARM_SECONDS:
         again()
+        rounds += 1
     told = {
         "cold_seconds": cold,
         "cold_cpu_seconds": cold_cpu,
-        "warm_seconds": (time.perf_counter() - began) / place.rounds,
-        "warm_cpu_seconds": (_cpu() - spent) / place.rounds,
+        "warm_seconds": (time.perf_counter() - began) / rounds,
+        "warm_cpu_seconds": (_cpu() - spent) / rounds,
     }
     print(json.dumps(told), flush=True)
