@@ -23,6 +23,7 @@ PARTS = {
     "rabbitmq": "the RabbitMQ adapter by itself",
     "planes": "what carries the messages to RabbitMQ: our own framing, aiormq, aio-pika",
     "ssh": "calls on hosts that are reached by SSH",
+    "host_setup": "a virtual host from nothing to its first heartbeat",
     "scale": "hosts that one control side carries",
     "console": "the console on 100,000 documents",
     "console_fanout": "the console on a fan-out of 500 hosts with 10,000 lines each",

@@ -1,6 +1,6 @@
 """Writes the figures of the last run into the pages that show them: `python -m benchmarks.pages`.
 
-Takes peers.json, ssh.json and scale.json of benchmarks/out, those that are there; replaces what stands between
+Takes peers.json, ssh.json, host_setup.json and scale.json of benchmarks/out, those that are there; replaces what stands between
 `<!-- NAME -->` and `<!-- /NAME -->` of docs/performance.md and docs/scale.md, and draws docs/pictures/peers.svg.
 """
 
@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks import host_setup
 from benchmarks.peers import page as peers
 from benchmarks.ssh_peers import page as ssh
 
@@ -91,11 +92,17 @@ def ssh_table(told: dict[str, Any]) -> str:
     return f"{about(told)}\n\n{ssh.table(told)}"
 
 
+def host_setup_table(told: dict[str, Any]) -> str:
+    """Markdown."""
+    return f"{about(told)}\n\n{host_setup.table(told)}"
+
+
 def main() -> None:
     """Write what there is."""
     for source, target, table in (
         ("peers", "performance.md", peers_table),
         ("ssh", "performance.md", ssh_table),
+        ("host_setup", "performance.md", host_setup_table),
         ("scale", "scale.md", scale_table),
     ):
         path = OUT / f"{source}.json"

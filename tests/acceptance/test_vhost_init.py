@@ -10,12 +10,11 @@ from click.testing import CliRunner, Result
 
 from dts_core.cli.entry import dts
 from dts_core.clients import SyncAdminClient
-from tests.support.distributed import Distributed, distributed
-from tests.support.grants import Grants
+from tests.support.distributed import Distributed
 from tests.support.privateroot import PrivateRoot, private_root
 from tests.support.processes import eventually
-from tests.support.proxy import proxied
-from tests.support.rabbitmq import RabbitNode, vhost_of
+from tests.support.rabbitmq import RabbitNode
+from tests.support.setup_engine import setup_engine
 from tests.support.sshkeys import public_line
 
 pytestmark = [pytest.mark.external("rabbitmq", "privateroot"), pytest.mark.slow]
@@ -37,25 +36,8 @@ def machine_fixture() -> Iterator[PrivateRoot]:
 def engine_fixture(
     rabbit: RabbitNode, machine: PrivateRoot, tmp_path: Path
 ) -> Iterator[Distributed]:
-    """A server on RabbitMQ, which the machine reaches through us; its own users alone are let in."""
-    url = rabbit.vhost()
-    password = tmp_path / "management"
-    password.write_text(rabbit.password)
-    password.chmod(0o600)
-    with proxied(rabbit.host, rabbit.port, bind=machine.outside) as broker:
-        port = broker(lambda proxy: proxy.port)
-        env = {
-            "DTS_SETUP_BROKER": f"amqp://{machine.outside}:{port}/{vhost_of(url)}",
-            "DTS_SETUP_LOGINS": str(tmp_path / "logins"),
-            "DTS_SETUP_MANAGEMENT": rabbit.api,
-            "DTS_SETUP_MANAGEMENT_USER": rabbit.user,
-            "DTS_SETUP_MANAGEMENT_PASSWORD_FILE": str(password),
-            "DTS_SETUP_CACHE": str(tmp_path / "cache"),
-        }
-        with distributed(tmp_path, Grants(rabbit, url, tmp_path).control(), "", env=env) as made:
-            made.server()
-            yield made
-    rabbit.drop(url)
+    with setup_engine(rabbit, machine, tmp_path) as made:
+        yield made
 
 
 def run(engine: Distributed, *words: str) -> Result:

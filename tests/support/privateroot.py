@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.support.processes import eventually
 from tests.support.sshkeys import private_key, public_line
@@ -94,6 +95,16 @@ class PrivateRoot:
         self.host_key = private_key()
         self.user_key = private_key()
         self._process: subprocess.Popen[bytes] | None = None
+
+    def vhost(self) -> dict[str, Any]:
+        """Fields of a virtual host for it."""
+        return {
+            "address": self.address,
+            "port": self.port,
+            "user": "root",
+            "ssh_pem_cert": self.user_key,
+            "known_host_key": public_line(self.host_key),
+        }
 
     def start(self) -> None:
         """Let it begin, until its sshd answers."""
