@@ -1,6 +1,7 @@
 """Writes the figures of the last run into the pages that show them: `python -m benchmarks.pages`.
 
-Takes peers.json, ssh.json, host_setup.json and scale.json of benchmarks/out, those that are there; replaces what stands between
+Takes peers.json, ssh.json, host_setup.json and scale.json of benchmarks/out, those that are there; replaces what stands
+between
 `<!-- NAME -->` and `<!-- /NAME -->` of docs/performance.md and docs/scale.md, and draws docs/pictures/peers.svg.
 """
 
