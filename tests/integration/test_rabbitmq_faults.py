@@ -141,6 +141,17 @@ async def test_a_queue_that_is_deleted_is_made_again(place: Place) -> None:
     assert place.states == []
 
 
+async def test_a_queue_that_is_deleted_before_its_consumer_begins_is_made_again(
+    place: Place,
+) -> None:
+    """A process that has declared it, and consumes later, does not end over it."""
+    broker = await place.broker()
+    await in_thread(lambda: place.node.delete_queue(vhost_of(place.url), "work"))
+    taker = await Taker.on(broker, "work")
+    await broker.publish(outgoing("work", ["a"]))
+    await taker.has(1)
+
+
 async def wait_until_made(look: Callable[[], Awaitable[bool]]) -> None:
     """A queue that is not there yet is looked for on."""
 

@@ -204,7 +204,12 @@ class RabbitmqBroker:
 
         async def begin() -> None:
             await self._connected()
-            await consumption.tend()
+            try:
+                await consumption.tend()
+            except (
+                QueueNotFound
+            ):  # deleted since it was declared: that is no reason to end whoever needs it
+                await consumption.tend()
 
         try:
             await self._patiently(begin)

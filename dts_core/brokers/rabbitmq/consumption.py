@@ -195,7 +195,7 @@ class RabbitConsumption:
         """Bring the consumers to where they should be, on a new channel if there is none.
 
         Raises:
-            QueueNotFound: The queue is gone.
+            QueueNotFound: The queue is gone; the next call declares it.
             BrokerUnavailable: No answer in time.
         """
         async with self._lock:
@@ -203,6 +203,10 @@ class RabbitConsumption:
                 return
             try:
                 await self._fit_all()
+            except QueueNotFound:
+                self._is_doubted = True
+                await self._drop()
+                raise
             except BaseException:
                 await self._drop()
                 raise
