@@ -219,10 +219,15 @@ class DistributedFaults(Faults):
             self._ask_in_vain(time.monotonic() + AWAY_SECONDS - KNOWN_SECONDS)
         finally:
             come_back()
-        self.recoveries.backlog_goes(self.stack.waiting)
+        self.recoveries.backlog_goes(self._waiting_tended)
         if self.recoveries.backlog and self.recoveries.backlog[-1] > BACKLOG_SECONDS:
             took = f"{self.recoveries.backlog[-1]:.1f} s"
             self.findings.append(f"the backlog took {took}, more than {BACKLOG_SECONDS:g} s")
+
+    def _waiting_tended(self) -> int:
+        """Jobs that wait; a worker that ended before the fault is started anew, as its supervisor would by now."""
+        self.stack.tend()
+        return self.stack.waiting()
 
     def _asks_in_vain(self) -> list[Ask]:
         """Everything that can be asked, with a name of its own for each job."""
@@ -238,6 +243,7 @@ class DistributedFaults(Faults):
         statuses: collections.Counter[int] = collections.Counter()
         worst: Answer | None = None
         while time.monotonic() < until:
+            self.stack.tend()
             for each in self.stack.ask(self._asks_in_vain()):
                 self.recoveries.answers.append(each.seconds)
                 statuses[each.status] += 1
