@@ -56,7 +56,7 @@ def mount(routes: Routes, at: Mount) -> None:
     collection = at.collection
     path = f"/admin/{collection.name}"
     one = "/".join([path, *(f"{{{part}}}" for part in at.parts)])
-    page: Any = DocumentPage[collection.document]  # type: ignore[name-defined]  # known when it runs
+    page: Any = DocumentPage[_listed(collection.document)]  # type: ignore[misc]  # known when it runs
     bodies = _bodies(collection)
 
     def add(
@@ -209,6 +209,24 @@ def _orders(collection: Collection[Any]) -> list[str]:
 def _listing(collection: Collection[Any]) -> dict[str, str]:
     names = "|".join(dict.fromkeys(sort_name(each) for each in names_of(collection.document)))
     return {"pattern": f"^,*(({names})(,+({names}))*)?,*$"}
+
+
+def _listed(document: Any) -> Any:
+    """A document as a list with `fields` has it, for the description of the interface: `_id`, and those named."""
+    if not (isinstance(document, type) and issubclass(document, msgspec.Struct)):
+        return document  # declared so
+    return msgspec.defstruct(
+        f"{document.__name__.removesuffix('View')}Listed",
+        [
+            (each.name, each.type)
+            if each.encode_name == "_id"
+            else (each.name, each.type | UnsetType, UNSET)
+            for each in msgspec.structs.fields(document)
+        ],
+        kw_only=True,
+        rename={each.name: each.encode_name for each in msgspec.structs.fields(document)},
+        namespace={"__doc__": document.__doc__},
+    )
 
 
 def _shown_id(collection: Collection[Any]) -> Any:

@@ -191,3 +191,28 @@ async def test_a_worker_gets_a_source_in_chunks(server: Server) -> None:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("collection", ["users", "namespaces", "functions", "vhosts"])
+async def test_a_list_with_fields_answers_what_is_described(
+    server: Server, collection: str
+) -> None:
+    """Whichever field is asked for alone: nothing that is not there is said to be always there."""
+    machine = {"_id": "web-1", "address": "192.0.2.1", "user": "root"}
+    assert (await server.call("POST", "/admin/vhosts", json=machine)).status_code == 201
+    told = (await server.call("GET", "/schema")).json()
+    answer = told["paths"][f"/admin/{collection}"]["get"]["responses"]["200"]
+    components = told["components"]["schemas"]
+
+    def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+        name = schema.get("$ref", "").rpartition("/")[2]
+        return components[name] if name else schema
+
+    page = resolved(answer["content"]["application/json"]["schema"])
+    item = resolved(page["properties"]["items"]["items"])
+    for name in item["properties"]:
+        found = await server.call("GET", f"/admin/{collection}?fields={name}")
+        items = found.json()["items"]
+        assert items
+        for each in items:
+            assert set(item["required"]) <= each.keys() <= {"_id", name}

@@ -63,6 +63,7 @@ def clock_fixture(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_silence_is_asked_after_each_interval(clock: Clock) -> None:
+    """As asyncssh does by itself."""
     connection = Connection(clock)
     with_lazy_keepalive(connection, INTERVAL)
     began = clock.now
@@ -85,6 +86,7 @@ def test_whoever_talks_is_asked_nothing_and_costs_no_timers(clock: Clock) -> Non
 
 
 def test_another_asyncssh_is_left_as_it_is(clock: Clock) -> None:
+    """One without the functions that are replaced: no timer of ours."""
     connection = object()
     with_lazy_keepalive(connection, INTERVAL)
     assert clock.made == 0
