@@ -47,6 +47,9 @@ STOPS: Final = 1012
 FAILED: Final = 1011
 LIMIT: Final = 4000
 """A limit of `[shell]` is reached."""
+CLIENT_LEFT: Final = "the client left"
+_GONE: Final = (WebSocketDisconnect, OSError, RuntimeError)
+"""Of the WebSocket of a client that is gone; the last is what uvicorn and Litestar say of one that is closed."""
 _decoder: Final[Any] = msgspec.json.Decoder(FromClient)
 _encoder: Final = msgspec.json.Encoder()
 _log = logging.getLogger(__name__)
@@ -95,8 +98,8 @@ class Bridge:
             self._shell.cancel()
         try:
             await self._goodbye(over)
-        except (WebSocketDisconnect, TimeoutError, OSError, RuntimeError) as error:
-            _log.debug("a shell's client went away: %s", error)
+        except _Over as gone:
+            _log.debug("a shell's client did not hear how it ended: %s", gone)
 
     async def _first(self, *sides: Coroutine[Any, Any, None]) -> _Over:
         """The first end of any side; the others are ended, so that the shell is closed and on record."""
@@ -136,14 +139,20 @@ class Bridge:
 
     async def _listen(self) -> None:
         while True:
-            message: Any = await self._socket.receive()
+            message = await self._received()
             if message["type"] == "websocket.disconnect":
-                raise _Over(NORMAL, "the client left")
+                raise _Over(NORMAL, CLIENT_LEFT)
             self._heard = self._loop.time()
             if data := message.get("bytes"):
                 await self._keys(data)
             elif message.get("text"):
                 await self._control(message["text"])
+
+    async def _received(self) -> Any:
+        try:
+            return await self._socket.receive()
+        except _GONE as error:
+            raise _Over(NORMAL, CLIENT_LEFT) from error
 
     async def _keys(self, data: bytes) -> None:
         self._active = self._loop.time()
@@ -210,6 +219,8 @@ class Bridge:
                 await self._socket.send(message)
         except TimeoutError:
             raise _Over(FAILED, "the client reads nothing") from None
+        except _GONE as error:
+            raise _Over(NORMAL, CLIENT_LEFT) from error
 
     async def _goodbye(self, over: _Over) -> None:
         if over.code != NORMAL:
@@ -228,7 +239,5 @@ def _over_of(error: BaseException | None) -> _Over:
         return error
     if isinstance(error, DtsError):
         return _Over(FAILED, one_line(error.message, 200), error)
-    if isinstance(error, WebSocketDisconnect | OSError | RuntimeError):
-        return _Over(NORMAL, "the client left")
     _log.error("a shell failed", exc_info=error)
     return _Over(FAILED, "the server met an unexpected error")
