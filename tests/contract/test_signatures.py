@@ -12,7 +12,8 @@ from dts_core.brokers.base import Broker, Delivery, Message
 from dts_core.daemons.requests import CHUNK, Requests
 from dts_core.errors import InvalidInput
 from dts_core.model import Function, PartState, SourceReply, SourceRequest
-from dts_core.services.container import Services, build_services
+from dts_core.services.building import ServiceOptions, build_services
+from dts_core.services.container import Services
 from dts_core.services.functions import FUNCTIONS
 from dts_core.services.users import LOCAL
 from dts_core.settings import ServerSettings
@@ -33,7 +34,12 @@ class Desk:
         broker = cast(Broker, RecordingBroker())
         self.store = engine.store
         self.services: Services = build_services(
-            engine.store, engine.intake, broker, clock, ServerSettings(), signer=signer
+            engine.store,
+            engine.intake,
+            broker,
+            clock,
+            ServerSettings(),
+            ServiceOptions(signer=signer),
         )
         self.requests = Requests(broker, engine.store, clock)
 
