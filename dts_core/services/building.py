@@ -10,6 +10,7 @@ from dts_core.clock import Clock
 from dts_core.sealed import Sealer
 from dts_core.services.admin import AdminWriter
 from dts_core.services.builtins import Builtins
+from dts_core.services.cancelling import Cancelling
 from dts_core.services.container import Services
 from dts_core.services.counters import Counters
 from dts_core.services.deadletters import DeadLetters
@@ -52,7 +53,8 @@ from dts_core.settings import (
 )
 from dts_core.signing import Signer
 from dts_core.ssh.base import SshKeys
-from dts_core.stores.base import Intake, Store
+from dts_core.stores.base import Store
+from dts_core.stores.jobstore import Intake
 from dts_core.vault import SecretFiles, Vault
 
 __all__ = ["ServiceOptions", "build_jobs", "build_services"]
@@ -137,6 +139,7 @@ def build_services(
     parts = Parts(store, queues.stats, clock, options.components)
     return Services(
         jobs=jobs,
+        cancelling=Cancelling(store, broker, clock, bus, ports.counters, jobs),
         functions=functions,
         deploys=Deploys(store, functions, jobs, writer),
         **_people(ports, directory, settings),

@@ -9,6 +9,7 @@ from dts_core.brokers.base import Broker
 from dts_core.clock import Clock
 from dts_core.errors import DtsError
 from dts_core.services.admin import AdminWriter
+from dts_core.services.cancelling import Cancelling
 from dts_core.services.counters import Counters
 from dts_core.services.deadletters import DeadLetters
 from dts_core.services.deploys import Deploys
@@ -48,6 +49,7 @@ class Services:
     """Every use case, by noun. `start` before the first request, `drain` before the server stops, `stop` after."""
 
     jobs: Jobs
+    cancelling: Cancelling
     functions: Functions
     deploys: Deploys
     signing: Signing

@@ -22,7 +22,8 @@ from dts_core.errors import ApiError
 from dts_core.services.building import ServiceOptions, build_services
 from dts_core.services.users import LOCAL, USERS
 from dts_core.settings import ServerSettings, VaultSettings
-from dts_core.stores.base import Intake, Store
+from dts_core.stores.base import Store
+from dts_core.stores.jobstore import Intake
 from dts_core.wiring.vault import open_vault, ssh_keys
 from tests.contract.store_backends import Engine, open_file
 from tests.support.server import ADD, NOOP, SECRET, serve

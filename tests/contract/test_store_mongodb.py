@@ -13,7 +13,7 @@ from dts_core.errors import ConfigError, StoreUnavailable
 from dts_core.model import JobError, LogQuery, LogRecord, Operation
 from dts_core.settings import StoreSettings
 from dts_core.states import JobEvent, JobState
-from dts_core.stores.base import IdempotencyKey
+from dts_core.stores.jobstore import IdempotencyKey
 from dts_core.stores.mongodb import MongoStore, open_store
 from dts_core.stores.mongodb.indexes import INDEXES
 from dts_core.stores.mongodb.moves import ATTEMPTS_MAX, TRACEBACK_MAX

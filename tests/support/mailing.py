@@ -15,7 +15,8 @@ from dts_core.services.container import Services
 from dts_core.services.mail import FUNCTION, Mail
 from dts_core.settings import NotifySettings
 from dts_core.states import JobState
-from dts_core.stores.base import Intake, Store
+from dts_core.stores.base import Store
+from dts_core.stores.jobstore import Intake
 from tests.support.brokers import RecordingBroker
 
 
