@@ -277,6 +277,21 @@ async def test_jobs_of_a_version_that_left_the_list_still_run(
         assert counts(NEW, await desk.ask("sample/a", digest_of(number)), "sample/a")
 
 
+async def test_what_was_taken_off_is_not_signed_again(
+    engine: Engine, clock: ManualClock, unsigned: Desk
+) -> None:
+    """A new key does not vouch for it: who trusts that key alone refuses it, until somebody pushes it again."""
+    old, desk = Desk(engine, clock, OLD), Desk(engine, clock, NEW)
+    digest = await old.create("sample/a", 1)
+    await old.delete("sample/a")
+    assert (await desk.services.signing.resign(LOCAL)).signed == 0
+    reply = await desk.ask("sample/a", digest)
+    assert counts(OLD, reply, "sample/a")
+    assert not counts(NEW, reply, "sample/a")
+    await desk.create("sample/a", 1)
+    assert counts(NEW, await desk.ask("sample/a", digest), "sample/a")
+
+
 async def test_a_worker_may_ask_which_keys_servers_use(unsigned: Desk, clock: ManualClock) -> None:
     """For `dts doctor worker`: the keys of the servers that run, each once; those that they seal to as well."""
     for number, key in enumerate((NEW.public.id, OLD.public.id, NEW.public.id, "")):
