@@ -20,6 +20,7 @@ from dts_core.model import (
     PartState,
 )
 from dts_core.stores.jobstore import OutboxStore
+from dts_core.stores.sorting import Value
 
 
 class Recorded(NamedTuple):
@@ -47,6 +48,28 @@ class DocumentStore(Protocol):
         self, collection: str, *, after: str = "", limit: int = 500, prefix: str = ""
     ) -> list[tuple[str, bytes]]:
         """(id, document) by id, above `after`, ids that begin with `prefix`."""
+        ...
+
+    async def sorted_documents(
+        self,
+        collection: str,
+        field: str,
+        *,
+        falling: bool = False,
+        behind: tuple[Value, str] | None = None,
+        limit: int = 500,
+    ) -> list[tuple[Value, str, bytes]]:
+        """(value, id, document) in the order of a field, and by id among equals; at most 1,000.
+
+        From an index: what lies before is not read.
+
+        Args:
+            collection: One of `sorting.SORTED`; for `id` any.
+            field: One of its fields, or `id`.
+            falling: The greatest first, of both.
+            behind: Only those that come after this value and id.
+            limit: How many.
+        """
         ...
 
     async def write_document(
