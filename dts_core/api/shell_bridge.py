@@ -38,6 +38,8 @@ __all__ = ["Bridge"]
 
 PIECE: Final = 32 << 10
 """Most bytes of one message."""
+RIGHT_SECONDS: Final = 1.0
+"""How often the right to it is looked up again."""
 WRITE_SECONDS: Final = 60.0
 """How long a client may leave output unread."""
 NORMAL: Final = 1000
@@ -93,7 +95,9 @@ class Bridge:
         """Open it, pass bytes, end it; tells the client why. Raises nothing but for cancellation."""
         try:
             # Listened to from the start: who leaves while the host is being reached ends that.
-            over = await self._first(self._listen(), self._watch(), self._host(caller, host, asked))
+            over = await self._first(
+                self._listen(), self._watch(), self._stay(), self._host(caller, host, asked)
+            )
         finally:
             self._shell.cancel()
         try:
@@ -172,12 +176,17 @@ class Bridge:
             (await asyncio.shield(self._shell)).far.resize(told.columns, told.rows)
 
     async def _watch(self) -> None:
-        """Its limits, its right, and a sign of life now and then."""
+        """Its limits and its right; waits for no client, which might take its time to keep what it has lost."""
         while True:
-            if await self._stops_by(self._loop.time() + ALIVE_SECONDS):
+            if await self._stops_by(self._loop.time() + RIGHT_SECONDS):
                 raise _Over(STOPS, STOPPING)
             self._check_limits()
             await self._check_right()
+
+    async def _stay(self) -> None:
+        """A sign of life now and then."""
+        while True:
+            await asyncio.sleep(ALIVE_SECONDS)
             await self._tell(Alive())
 
     async def _stops_by(self, by: float) -> bool:
