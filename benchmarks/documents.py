@@ -19,6 +19,7 @@ from benchmarks.processes import Family
 from benchmarks.stack import Stack, running
 from dts_core.model import Function, FunctionVersion, User, VirtualHost
 from dts_core.sqlite import connect
+from dts_core.stores.embedded.ordering import sorted_text
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CHUNK = 5_000
@@ -99,12 +100,14 @@ def fill(path: Path, rows: int) -> None:
         made = documents(collection, rows)
         for _ in range(0, rows, CHUNK):
             chunk = [
-                (collection, doc_id, 1, msgspec.msgpack.encode(document))
+                (collection, doc_id, 1, stored, sorted_text(collection, stored))
                 for _, (doc_id, document) in zip(range(CHUNK), made, strict=False)
+                for stored in [msgspec.msgpack.encode(document)]
             ]
             with connection:
                 connection.executemany(
-                    "INSERT INTO documents(collection, id, revision, doc) VALUES(?,?,?,?)", chunk
+                    "INSERT INTO documents(collection, id, revision, doc, sorted) VALUES(?,?,?,?,?)",
+                    chunk,
                 )
     connection.close()
 

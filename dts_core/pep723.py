@@ -34,10 +34,11 @@ class Script(msgspec.Struct, frozen=True):
     """Requirements (PEP 508), normalised, sorted, each once."""
 
     def fits(self, python: str) -> bool:
-        """Whether an interpreter of this version, as `3.11.7`, will do."""
+        """Whether an interpreter of this version, as `3.11.7`, will do; `3.11.7+` was built from later sources."""
         from packaging.specifiers import SpecifierSet  # workers rarely need it
 
-        return SpecifierSet(self.requires_python).contains(python, prereleases=True)
+        plain = python.removesuffix("+")
+        return SpecifierSet(self.requires_python).contains(plain, prereleases=True)
 
 
 class _Block(msgspec.Struct, frozen=True):

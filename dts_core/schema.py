@@ -5,13 +5,18 @@ Instants are integer microseconds since 1970 UTC. `seq` grows with `created` (a 
 same transaction as the jobs they count: the figures are exact at any moment and cost nothing to load. `blobs` are
 sources of functions. A result too large for its job's row is an upload, which jobs.blob refers to. `jobs.owed` is when
 a job was queued whose message another broker has not confirmed yet. `letters` are the dead letters of such a broker;
-`dead_letters` are those of the embedded one.
+`dead_letters` are those of the embedded one. `documents.sorted` are the values that a document is sorted by
+(`stores.sorting`), as JSON.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from dts_core.sqlite import Connection
+from dts_core.sqlite import Connection, all_rows
+from dts_core.stores.embedded.ordering import sorted_text
+from dts_core.stores.sorting import SORTED
+
+_CHUNK: Final = 1000
 
 SCHEMA_1: Final = """
 CREATE TABLE messages(
@@ -110,7 +115,15 @@ CREATE TABLE namespace_tallies(namespace TEXT NOT NULL, bucket INTEGER NOT NULL,
 CREATE INDEX namespace_tallies_bucket ON namespace_tallies(bucket);
 """
 
-SCHEMA: Final = SCHEMA_1 + _ADDED_IN_2 + _ADDED_IN_3 + _ADDED_IN_4
+_ADDED_IN_5: Final = "ALTER TABLE documents ADD COLUMN sorted TEXT;\n" + "".join(
+    f"CREATE INDEX documents_{field} ON documents(collection, json_extract(sorted, '$.{field}'), id)\n"
+    f"  WHERE json_extract(sorted, '$.{field}') IS NOT NULL;\n"
+    for field in (
+        "address", "auth", "created_at", "disabled", "mode", "owner", "role", "updated_at", "user",
+    )
+)  # fmt: skip
+
+SCHEMA: Final = SCHEMA_1 + _ADDED_IN_2 + _ADDED_IN_3 + _ADDED_IN_4 + _ADDED_IN_5
 
 
 def _to_2(connection: Connection) -> None:
@@ -130,4 +143,26 @@ def _to_4(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2, 2: _to_3, 3: _to_4}
+def _to_5(connection: Connection) -> None:
+    """The documents that are there take their place in every order."""
+    connection.execute(_ADDED_IN_5)
+    for collection in SORTED:
+        after = ""
+        while rows := all_rows(
+            connection,
+            "SELECT id, doc FROM documents WHERE collection=? AND id>? ORDER BY id LIMIT ?",
+            (collection, after, _CHUNK),
+        ):
+            connection.executemany(
+                "UPDATE documents SET sorted=? WHERE collection=? AND id=?",
+                [(sorted_text(collection, doc), collection, doc_id) for doc_id, doc in rows],
+            )
+            after = rows[-1][0]
+
+
+MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {
+    1: _to_2,
+    2: _to_3,
+    3: _to_4,
+    4: _to_5,
+}

@@ -303,7 +303,7 @@ class OwnerLock:
             self._file = -1
 
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 Migrations = Mapping[int, Callable[[Connection], None]]
 
 

@@ -182,14 +182,14 @@ async def list_attempts(call: Call[NoQuery, None]) -> AttemptList:
 @routes.add("POST", "/jobs/cancel", Permission.SUBMIT, body=CancelRequest, answer=CancelAnswer)
 async def cancel_jobs(call: Call[NoQuery, CancelRequest]) -> CancelAnswer:
     """Ask to stop up to 1000 jobs; what was done to each."""
-    items = await call.services.jobs.cancel_many(call.caller, call.body.ids)
+    items = await call.services.cancelling.cancel_many(call.caller, call.body.ids)
     return CancelAnswer(items=items)
 
 
 @routes.add("POST", "/jobs/{id}/cancel", Permission.SUBMIT, answer=CancelItem)
 async def cancel_job(call: Call[NoQuery, None]) -> CancelItem:
     """Ask to stop one job."""
-    return await call.services.jobs.cancel(call.caller, call.path("id"))
+    return await call.services.cancelling.cancel(call.caller, call.path("id"))
 
 
 @routes.add(

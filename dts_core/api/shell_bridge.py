@@ -38,6 +38,8 @@ __all__ = ["Bridge"]
 
 PIECE: Final = 32 << 10
 """Most bytes of one message."""
+RIGHT_SECONDS: Final = 1.0
+"""How often the right to it is looked up again."""
 WRITE_SECONDS: Final = 60.0
 """How long a client may leave output unread."""
 NORMAL: Final = 1000
@@ -47,6 +49,9 @@ STOPS: Final = 1012
 FAILED: Final = 1011
 LIMIT: Final = 4000
 """A limit of `[shell]` is reached."""
+CLIENT_LEFT: Final = "the client left"
+_GONE: Final = (WebSocketDisconnect, OSError, RuntimeError)
+"""Of the WebSocket of a client that is gone; the last is what uvicorn and Litestar say of one that is closed."""
 _decoder: Final[Any] = msgspec.json.Decoder(FromClient)
 _encoder: Final = msgspec.json.Encoder()
 _log = logging.getLogger(__name__)
@@ -90,13 +95,15 @@ class Bridge:
         """Open it, pass bytes, end it; tells the client why. Raises nothing but for cancellation."""
         try:
             # Listened to from the start: who leaves while the host is being reached ends that.
-            over = await self._first(self._listen(), self._watch(), self._host(caller, host, asked))
+            over = await self._first(
+                self._listen(), self._watch(), self._stay(), self._host(caller, host, asked)
+            )
         finally:
             self._shell.cancel()
         try:
             await self._goodbye(over)
-        except (WebSocketDisconnect, TimeoutError, OSError, RuntimeError) as error:
-            _log.debug("a shell's client went away: %s", error)
+        except _Over as gone:
+            _log.debug("a shell's client did not hear how it ended: %s", gone)
 
     async def _first(self, *sides: Coroutine[Any, Any, None]) -> _Over:
         """The first end of any side; the others are ended, so that the shell is closed and on record."""
@@ -136,14 +143,20 @@ class Bridge:
 
     async def _listen(self) -> None:
         while True:
-            message: Any = await self._socket.receive()
+            message = await self._received()
             if message["type"] == "websocket.disconnect":
-                raise _Over(NORMAL, "the client left")
+                raise _Over(NORMAL, CLIENT_LEFT)
             self._heard = self._loop.time()
             if data := message.get("bytes"):
                 await self._keys(data)
             elif message.get("text"):
                 await self._control(message["text"])
+
+    async def _received(self) -> Any:
+        try:
+            return await self._socket.receive()
+        except _GONE as error:
+            raise _Over(NORMAL, CLIENT_LEFT) from error
 
     async def _keys(self, data: bytes) -> None:
         self._active = self._loop.time()
@@ -163,12 +176,17 @@ class Bridge:
             (await asyncio.shield(self._shell)).far.resize(told.columns, told.rows)
 
     async def _watch(self) -> None:
-        """Its limits, its right, and a sign of life now and then."""
+        """Its limits and its right; waits for no client, which might take its time to keep what it has lost."""
         while True:
-            if await self._stops_by(self._loop.time() + ALIVE_SECONDS):
+            if await self._stops_by(self._loop.time() + RIGHT_SECONDS):
                 raise _Over(STOPS, STOPPING)
             self._check_limits()
             await self._check_right()
+
+    async def _stay(self) -> None:
+        """A sign of life now and then."""
+        while True:
+            await asyncio.sleep(ALIVE_SECONDS)
             await self._tell(Alive())
 
     async def _stops_by(self, by: float) -> bool:
@@ -210,6 +228,8 @@ class Bridge:
                 await self._socket.send(message)
         except TimeoutError:
             raise _Over(FAILED, "the client reads nothing") from None
+        except _GONE as error:
+            raise _Over(NORMAL, CLIENT_LEFT) from error
 
     async def _goodbye(self, over: _Over) -> None:
         if over.code != NORMAL:
@@ -228,7 +248,5 @@ def _over_of(error: BaseException | None) -> _Over:
         return error
     if isinstance(error, DtsError):
         return _Over(FAILED, one_line(error.message, 200), error)
-    if isinstance(error, WebSocketDisconnect | OSError | RuntimeError):
-        return _Over(NORMAL, "the client left")
     _log.error("a shell failed", exc_info=error)
     return _Over(FAILED, "the server met an unexpected error")

@@ -118,6 +118,8 @@ def ssh(
         _alone("--show", argv, given["function"], choice["again"])
         return show_run(where, show, hosts)
     if choice["again"]:
+        if part["user"]:
+            raise click.UsageError("--again logs in as JOB did: --login is not taken with it.")
         _alone("--again", argv, given["function"], *hosts, *given["labels"])
         which = choice["which"] or ("group" if choice["group"] else "not_ok")
         return again(where, choice["again"], which, choice["group"], part, yes=yes, no_wait=no_wait)

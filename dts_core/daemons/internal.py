@@ -46,7 +46,7 @@ from dts_core.services.container import Services
 from dts_core.services.results import clean_error
 from dts_core.settings import InternalSettings
 from dts_core.states import JobEvent
-from dts_core.stores.base import JobStore
+from dts_core.stores.jobstore import JobStore
 
 __all__ = ["HOST", "WORKER", "Internal"]
 

@@ -10,7 +10,7 @@ from dts_core.errors import Conflict
 from dts_core.model import CHUNK_MAX, INLINE_MAX, BlobChunk, JobResult
 from dts_core.services.results import UnfitResult, check_result
 from dts_core.states import JobEvent
-from dts_core.stores.base import JobStore
+from dts_core.stores.jobstore import JobStore
 
 __all__ = ["handed_over"]
 

@@ -20,7 +20,7 @@ from dts_core.services.messages import declare_queues, job_message, publish_chan
 from dts_core.services.results import needs_job, transition_of
 from dts_core.settings import PorterSettings
 from dts_core.states import JobEvent, JobState
-from dts_core.stores.base import Intake, JobStore
+from dts_core.stores.jobstore import Intake, JobStore
 from dts_core.text import clean
 
 BULK: Final = 1000

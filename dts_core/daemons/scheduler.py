@@ -22,7 +22,8 @@ from dts_core.services.messages import declare_queues, job_message, publish_chan
 from dts_core.services.queues import announce_pauses
 from dts_core.settings import RetentionSettings, SchedulerSettings
 from dts_core.states import LOSSES_MAX, JobEvent, JobState
-from dts_core.stores.base import Intake, Store
+from dts_core.stores.base import Store
+from dts_core.stores.jobstore import Intake
 
 BATCH: Final = 500
 """Most jobs of one write."""

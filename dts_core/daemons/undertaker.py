@@ -19,7 +19,8 @@ from dts_core.model import Job
 from dts_core.services.claims import changes_of, undeliverable
 from dts_core.services.messages import publish_changes
 from dts_core.states import FINAL, HELD
-from dts_core.stores.base import DeadLetterStore, JobStore
+from dts_core.stores.base import DeadLetterStore
+from dts_core.stores.jobstore import JobStore
 
 __all__ = ["Undertaker"]
 

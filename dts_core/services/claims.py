@@ -14,8 +14,8 @@ from dts_core.clock import Clock
 from dts_core.model import Change, JobError, Outcome, Transition
 from dts_core.services.listening import Judge
 from dts_core.states import FINAL, HELD, LOSSES_MAX, JobEvent, JobState
-from dts_core.stores.base import JobStore
 from dts_core.stores.fields import micros
+from dts_core.stores.jobstore import JobStore
 
 LEASE_SECONDS: Final = 10.0
 """How long a claim counts without a heartbeat."""

@@ -115,13 +115,15 @@ class Setups:
     async def again(
         self, caller: Caller, job: Job, vhosts: Sequence[str], *, key: str = "", digest: bytes = b""
     ) -> Job:
-        """Start the same as such a job, on some of its virtual hosts.
+        """Start the same as such a job, on some of its virtual hosts; what they are to trust is what counts now.
 
         Raises:
             NotFound: One of them is not there any more.
         """
         arguments = msgspec.json.decode(job.kwargs, type=dict[str, Any])
         arguments["vhosts"] = list(vhosts)
+        if job.function == INIT:  # there may be another key since
+            arguments["public_keys"] = self.public_keys
         seconds = job.timeout_seconds
         return await self._start(caller, job.function, arguments, seconds, key, digest, of=job.id)
 

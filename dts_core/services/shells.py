@@ -161,7 +161,7 @@ class Shells:
         shell: Shell | None = None
         how = ""
         try:
-            await self._writer.record(caller, COLLECTION, host, BEGIN, _told(term=asked.term))
+            await self._begin(caller, host, asked)
             try:
                 assert self.reach is not None
                 async with self.reach(caller, host, asked) as far:
@@ -180,6 +180,13 @@ class Shells:
             self._open[host] -= 1
             if not self._open[host]:
                 del self._open[host]
+
+    async def _begin(self, caller: Caller, host: str, asked: ShellQuery) -> None:
+        try:
+            await self._writer.record(caller, COLLECTION, host, BEGIN, _told(term=asked.term))
+        except asyncio.CancelledError:  # it may be on record all the same
+            await self._ended(caller, host, None, "", 0.0)
+            raise
 
     def _check_room(self, host: str) -> None:
         if self.stopping.is_set():

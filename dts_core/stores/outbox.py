@@ -18,7 +18,7 @@ from dts_core.clock import Clock
 from dts_core.errors import BrokerError, StoreError
 from dts_core.model import Job, Outcome, Transition
 from dts_core.states import JobEvent, JobState
-from dts_core.stores.base import IdempotencyKey, OutboxStore
+from dts_core.stores.jobstore import IdempotencyKey, OutboxStore
 
 T = TypeVar("T")
 _PENDING: Final = JobState.PENDING

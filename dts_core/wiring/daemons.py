@@ -17,8 +17,9 @@ from dts_core.hosting.watchdog import Probe
 from dts_core.names import new_id
 from dts_core.places import server_data
 from dts_core.remote import Remotes
+from dts_core.services.building import ServiceOptions, build_services
 from dts_core.services.builtins import Builtins
-from dts_core.services.container import Services, build_services
+from dts_core.services.container import Services
 from dts_core.services.counters import Counters
 from dts_core.services.events import EventBus
 from dts_core.settings import DaemonsFile, QueueNames, ServerSettings
@@ -152,12 +153,7 @@ async def _gateways(
 async def _services(stack: AsyncExitStack, settings: DaemonsFile, shared: Shared) -> Services:
     """The rules, for parts that work by them."""
     ports = shared.ports
-    services = build_services(
-        ports.store,
-        ports.intake,
-        ports.broker,
-        ports.clock,
-        ServerSettings(result_max=settings.result_max),
+    options = ServiceOptions(
         engine=NAME,
         plugins=plugin_folder(settings.plugins, server_data()),
         jobs_prefix=f"{settings.broker.mq.jobs}.",
@@ -167,6 +163,8 @@ async def _services(stack: AsyncExitStack, settings: DaemonsFile, shared: Shared
         setup=settings.setup,
         link=settings.broker,
     )
+    server = ServerSettings(result_max=settings.result_max)
+    services = build_services(ports.store, ports.intake, ports.broker, ports.clock, server, options)
     await services.start()
     stack.push_async_callback(services.stop)
     return services

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -15,11 +15,10 @@ from dts_core.daemons.relay import Relay
 from dts_core.hosting.roundtrips import RoundTrips, Trip
 from dts_core.places import is_amqp
 from dts_core.remote import Remotes
-from dts_core.remote.terminals import Terminals
 from dts_core.sealed import Opener
 from dts_core.services.builtins import Builtins
 from dts_core.services.claims import Claims
-from dts_core.services.container import Services, build_services
+from dts_core.services.container import Services
 from dts_core.services.counters import Counters
 from dts_core.services.stream import LOG_STREAM
 from dts_core.settings import ServerFile
@@ -28,9 +27,10 @@ from dts_core.wiring import parts as daemons
 from dts_core.wiring.arguments import owners_keys
 from dts_core.wiring.embedded import open_embedded, open_store
 from dts_core.wiring.gateway import Gateways, pool_of_agents, variables_of
-from dts_core.wiring.ports import Control, Engine, Waiting, audit_key, plugin_folder
+from dts_core.wiring.ports import Control, Engine, Waiting, plugin_folder
+from dts_core.wiring.serving import Keys, Process, open_services
 from dts_core.wiring.signing import named_signer, owners_signer
-from dts_core.wiring.vault import open_vault, secret_files, ssh_keys
+from dts_core.wiring.vault import open_vault
 
 __all__ = ["open_owner"]
 
@@ -63,62 +63,54 @@ async def open_owner(
     async with AsyncExitStack() as stack:
         counters, clock = Counters(), clock or SystemClock()
         vault = await asyncio.to_thread(open_vault, settings.vault, folder)
-        if is_amqp(settings.broker.url):
-            waiting = waiting or Waiting(asyncio.Event())
-            engine = await _open_on_rabbitmq(stack, folder, settings, clock, waiting)
-        else:
-            engine = await open_embedded(stack, folder, settings, clock, counters)
-        ports = engine.ports
+        engine = await _open_engine(stack, folder, settings, clock, waiting, counters)
         signer = await asyncio.to_thread(owners_signer, folder, named)
         sealer, opener = await asyncio.to_thread(owners_keys, folder, settings.arguments)
-        plugins = plugin_folder(settings.server.plugins, folder)
         parts: dict[str, Part] = {}
         agents: list[Gateways] = []
-        services = build_services(
-            ports.store,
-            ports.intake,
-            ports.broker,
-            ports.clock,
-            settings.server,
-            engine=engine.name,
-            counters=counters,
-            components=lambda: {
-                **dict.fromkeys(parts, "up"),
-                **engine.components(),
-                **{name: words for each in agents for name, words in each.words().items()},
-            },
-            plugins=plugins,
-            audit_key=await asyncio.to_thread(audit_key, folder),
-            jobs_prefix=f"{settings.broker.mq.jobs}.",
-            vault=vault,
-            secret_files=secret_files(settings.vault),
-            ssh_keys=ssh_keys,
-            notify=settings.notify,
-            signer=signer,
-            sealer=sealer,
-            envelopes=signer if settings.signing.jobs else None,
-            setup=settings.setup,
-            link=settings.broker,
-            shell=settings.shell,
+        keys = Keys(vault, signer, sealer)
+        process = Process(engine.name, counters, lambda: _words(parts, engine, agents))
+        services, remotes = await open_services(
+            stack, folder, settings, engine.ports, keys, process
         )
-        await services.start()
-        stack.push_async_callback(services.stop)
-        remotes = await stack.enter_async_context(Remotes(services, settings.ssh))
-        services.shells.reach = Terminals(services, remotes)
         relay = Relay(services.bus)
-        claims = daemons.claims_of(ports, relay)
-        keys = (sealer.names, opener)
-        parts.update(
-            _parts(engine, services, remotes, Builtins(plugins=plugins), relay, claims, *keys)
-        )
+        claims = daemons.claims_of(engine.ports, relay)
+        builtins = Builtins(plugins=plugin_folder(settings.server.plugins, folder))
+        sealing = (sealer.names, opener)
+        parts.update(_parts(engine, services, remotes, builtins, relay, claims, *sealing))
         gateways = await _gateways(stack, engine, services, settings, signer)
         parts["gateway"] = gateways.part
         agents.append(gateways)
         if engine.more is not None:
             parts.update(await engine.more(services))
         await engine.begin(claims)
-        probe = RoundTrips({"store": Trip(ports.store.ping), "broker": engine.broker})
+        probe = RoundTrips({"store": Trip(engine.ports.store.ping), "broker": engine.broker})
         yield Control(services, create_app(services, settings.server), parts, probe)
+
+
+async def _open_engine(
+    stack: AsyncExitStack,
+    folder: Path,
+    settings: ServerFile,
+    clock: Clock,
+    waiting: Waiting | None,
+    counters: Counters,
+) -> Engine:
+    if not is_amqp(settings.broker.url):
+        return await open_embedded(stack, folder, settings, clock, counters)
+    waiting = waiting or Waiting(asyncio.Event())
+    return await _open_on_rabbitmq(stack, folder, settings, clock, waiting)
+
+
+def _words(
+    parts: Mapping[str, Part], engine: Engine, agents: Sequence[Gateways]
+) -> Mapping[str, str]:
+    """Part -> its state, as it is now."""
+    return {
+        **dict.fromkeys(parts, "up"),
+        **engine.components(),
+        **{name: words for each in agents for name, words in each.words().items()},
+    }
 
 
 async def _gateways(

@@ -34,7 +34,8 @@ from dts_core.settings import (
     QueueNames,
     RetentionSettings,
 )
-from dts_core.stores.base import Intake, Store
+from dts_core.stores.base import Store
+from dts_core.stores.jobstore import Intake
 
 __all__ = [
     "Control",

@@ -6,17 +6,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from dts_core.api.app import create_app
-from dts_core.remote import Remotes
-from dts_core.remote.terminals import Terminals
-from dts_core.services.container import build_services
+from dts_core.services.counters import Counters
 from dts_core.settings import ServerFile
 from dts_core.wiring.arguments import sealer_of
 from dts_core.wiring.mongo import NAME, open_shared
-from dts_core.wiring.ports import Control, Waiting, audit_key, plugin_folder
+from dts_core.wiring.ports import Control, Waiting
 from dts_core.wiring.presence import Presence
 from dts_core.wiring.rabbit import submissions
+from dts_core.wiring.serving import Keys, Process, open_services
 from dts_core.wiring.signing import named_signer, shared_signer
-from dts_core.wiring.vault import open_vault, secret_files, ssh_keys
+from dts_core.wiring.vault import open_vault
 
 __all__ = ["open_server"]
 
@@ -44,31 +43,9 @@ async def open_server(
     async with AsyncExitStack() as stack:
         shared = await open_shared(stack, settings, settings.server.result_max, waiting)
         ports = shared.ports
-        services = build_services(
-            ports.store,
-            ports.intake,
-            ports.broker,
-            ports.clock,
-            settings.server,
-            engine=NAME,
-            plugins=plugin_folder(settings.server.plugins, folder),
-            audit_key=await asyncio.to_thread(audit_key, folder),
-            jobs_prefix=f"{settings.broker.mq.jobs}.",
-            vault=vault,
-            secret_files=secret_files(settings.vault),
-            ssh_keys=ssh_keys,
-            notify=settings.notify,
-            signer=signer,
-            sealer=sealer,
-            envelopes=signer if settings.signing.jobs else None,
-            setup=settings.setup,
-            link=settings.broker,
-            shell=settings.shell,
-        )
-        await services.start()
-        stack.push_async_callback(services.stop)
-        remotes = await stack.enter_async_context(Remotes(services, settings.ssh))
-        services.shells.reach = Terminals(services, remotes)
+        process = Process(NAME, Counters(), dict)
+        keys = Keys(vault, signer, sealer)
+        services, _ = await open_services(stack, folder, settings, ports, keys, process)
         presence = Presence(
             ports.store,
             ports.clock,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dts_core.daemons.base import Part
 from dts_core.daemons.notifying import Notifier, Submit, telling
-from dts_core.services.container import build_jobs
+from dts_core.services.building import build_jobs
 from dts_core.services.mail import MAILER, check_group_names, check_smtp, post
 from dts_core.services.mailtext import Letter
 from dts_core.wiring.ports import Ports

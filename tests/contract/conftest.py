@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dts_core.stores.base import Intake, Store
+from dts_core.stores.base import Store
+from dts_core.stores.jobstore import Intake
 from dts_core.testing import ManualClock
 from tests.contract.broker_backends import BACKENDS, Backend
 from tests.contract.store_backends import STORES, Engine, Opener, opener

@@ -13,8 +13,9 @@ from dts_core.errors import BrokerUnavailable
 from dts_core.schema import MIGRATIONS, SCHEMA
 from dts_core.settings import StoreSettings
 from dts_core.sqlite import Connection, Database, all_rows, prepare
-from dts_core.stores.base import Intake, Store
+from dts_core.stores.base import Store
 from dts_core.stores.embedded import EmbeddedIntake, EmbeddedStore
+from dts_core.stores.jobstore import Intake
 from dts_core.stores.outbox import OutboxIntake
 from tests.support.brokers import RecordingBroker
 

@@ -19,10 +19,11 @@ from dts_core.clients import SyncAdminClient
 from dts_core.clock import SystemClock
 from dts_core.declared import Plan
 from dts_core.errors import ApiError
-from dts_core.services.container import build_services
+from dts_core.services.building import ServiceOptions, build_services
 from dts_core.services.users import LOCAL, USERS
 from dts_core.settings import ServerSettings, VaultSettings
-from dts_core.stores.base import Intake, Store
+from dts_core.stores.base import Store
+from dts_core.stores.jobstore import Intake
 from dts_core.wiring.vault import open_vault, ssh_keys
 from tests.contract.store_backends import Engine, open_file
 from tests.support.server import ADD, NOOP, SECRET, serve
@@ -59,9 +60,15 @@ async def application(store: Store, intake: Intake, folder: Path) -> AsyncIterat
     database, beside = open_file(folder, clock)
     broker = EmbeddedBroker(database, clock=clock)
     services = build_services(
-        store, intake, broker, clock, settings,
-        plugins=folder, vault=open_vault(VaultSettings(), folder), ssh_keys=ssh_keys,
-    )  # fmt: skip
+        store,
+        intake,
+        broker,
+        clock,
+        settings,
+        ServiceOptions(
+            plugins=folder, vault=open_vault(VaultSettings(), folder), ssh_keys=ssh_keys
+        ),
+    )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(beside.close)
         await broker.start()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dts_core.errors import Conflict, InvalidInput, NotFound
+from dts_core.errors import Conflict, NotFound
 from dts_core.model import Namespace, Operation, User
 from dts_core.names import new_id
 from dts_core.services.admin import AdminWriter
@@ -136,20 +136,23 @@ async def test_what_a_newer_version_stored_outlives_a_replacement(
 async def test_a_page_looks_at_a_bounded_number_of_documents(
     users: Users, store: Store, monkeypatch: pytest.MonkeyPatch, wanted: Wanted
 ) -> None:
-    """What is rare gives short pages with a next, and is found in the end; too much is not sorted."""
+    """What is rare gives short pages with a next, and is found in the end; in an order by a field too."""
     monkeypatch.setattr(listing, "LOOK", 4)
     monkeypatch.setattr(listing, "CHUNK", 3)
     for at in range(10):
         await keep(store, f"u{at}", role="admin" if at == 9 else "viewer")
     reads: list[int] = []
-    find_documents = store.find_documents
 
-    async def counted(*args: Any, **options: Any) -> Any:
-        found = await find_documents(*args, **options)
-        reads.append(len(found))
-        return found
+    def counted(read: Any) -> Any:
+        async def wrapper(*args: Any, **options: Any) -> Any:
+            found = await read(*args, **options)
+            reads.append(len(found))
+            return found
 
-    monkeypatch.setattr(store, "find_documents", counted)
+        return wrapper
+
+    for name in ("find_documents", "sorted_documents"):
+        monkeypatch.setattr(store, name, counted(getattr(store, name)))
     found, cursor, pages = [], "", 0
     while True:
         reads.clear()
@@ -160,10 +163,43 @@ async def test_a_page_looks_at_a_bounded_number_of_documents(
         if not cursor:
             break
     assert (found, pages) == (["u9"], 3)
-    monkeypatch.setattr(listing, "SORTED_MAX", 5)
-    with pytest.raises(InvalidInput, match="too many to sort by role"):
-        await ids(users, sort="role")
-    assert await ids(users, sort="role", prefix="u9") == ["u9"]
+
+
+async def test_a_page_of_an_order_reads_its_own_documents_alone(
+    users: Users, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are. Below a prefix that few have, those few are sorted; below another the order is walked."""
+    monkeypatch.setattr(listing, "LOOK", 4)
+    monkeypatch.setattr(listing, "FEW", 4)
+    for at in range(10):
+        await keep(store, f"{'ab'[at % 2]}{at}", role=("admin", "operator", "viewer")[at % 3])
+    read: list[str] = []
+    sorted_documents = store.sorted_documents
+
+    async def seen(*args: Any, **options: Any) -> Any:
+        found = await sorted_documents(*args, **options)
+        read.extend(doc_id for _, doc_id, _ in found)
+        return found
+
+    monkeypatch.setattr(store, "sorted_documents", seen)
+    page = await users.find(LOCAL, Wanted(sort="-role", limit=2))
+    assert [each["_id"] for each in page.items] == ["b5", "a8"]
+    assert read == ["b5", "a8", "a2"]
+    page = await users.find(LOCAL, Wanted(sort="-role", limit=2, cursor=page.next))
+    assert [each["_id"] for each in page.items] == ["a2", "b7"]
+    read.clear()
+    few = await users.find(LOCAL, Wanted(sort="-role", prefix="b9", limit=2))
+    assert ([each["_id"] for each in few.items], few.next, read) == (["b9"], "", [])
+    monkeypatch.setattr(listing, "CHUNK", 3)
+    found, cursor = [], ""
+    while True:
+        read.clear()
+        page = await users.find(LOCAL, Wanted(sort="role", prefix="a", limit=2, cursor=cursor))
+        assert len(read) <= 6
+        found += [each["_id"] for each in page.items]
+        if not (cursor := page.next):
+            break
+    assert found == ["a0", "a6", "a4", "a2", "a8"]
 
 
 NAMES = st.sampled_from([f"u{at}" for at in range(12)])

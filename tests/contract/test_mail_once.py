@@ -12,7 +12,7 @@ from dts_core.daemons.notifying import Notifier
 from dts_core.daemons.stethoscope import Stethoscope
 from dts_core.errors import StoreUnavailable
 from dts_core.model import Alarm, Disk
-from dts_core.services.container import build_jobs
+from dts_core.services.building import build_jobs
 from dts_core.services.mail import MAILER, post
 from dts_core.services.mailtext import Letter
 from dts_core.services.users import USERS

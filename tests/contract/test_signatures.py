@@ -12,7 +12,8 @@ from dts_core.brokers.base import Broker, Delivery, Message
 from dts_core.daemons.requests import CHUNK, Requests
 from dts_core.errors import InvalidInput
 from dts_core.model import Function, PartState, SourceReply, SourceRequest
-from dts_core.services.container import Services, build_services
+from dts_core.services.building import ServiceOptions, build_services
+from dts_core.services.container import Services
 from dts_core.services.functions import FUNCTIONS
 from dts_core.services.users import LOCAL
 from dts_core.settings import ServerSettings
@@ -33,7 +34,12 @@ class Desk:
         broker = cast(Broker, RecordingBroker())
         self.store = engine.store
         self.services: Services = build_services(
-            engine.store, engine.intake, broker, clock, ServerSettings(), signer=signer
+            engine.store,
+            engine.intake,
+            broker,
+            clock,
+            ServerSettings(),
+            ServiceOptions(signer=signer),
         )
         self.requests = Requests(broker, engine.store, clock)
 
@@ -269,6 +275,21 @@ async def test_jobs_of_a_version_that_left_the_list_still_run(
     ]
     for number in range(4):
         assert counts(NEW, await desk.ask("sample/a", digest_of(number)), "sample/a")
+
+
+async def test_what_was_taken_off_is_not_signed_again(
+    engine: Engine, clock: ManualClock, unsigned: Desk
+) -> None:
+    """A new key does not vouch for it: who trusts that key alone refuses it, until somebody pushes it again."""
+    old, desk = Desk(engine, clock, OLD), Desk(engine, clock, NEW)
+    digest = await old.create("sample/a", 1)
+    await old.delete("sample/a")
+    assert (await desk.services.signing.resign(LOCAL)).signed == 0
+    reply = await desk.ask("sample/a", digest)
+    assert counts(OLD, reply, "sample/a")
+    assert not counts(NEW, reply, "sample/a")
+    await desk.create("sample/a", 1)
+    assert counts(NEW, await desk.ask("sample/a", digest), "sample/a")
 
 
 async def test_a_worker_may_ask_which_keys_servers_use(unsigned: Desk, clock: ManualClock) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 
 from dts_core.errors import Conflict, NotFound
@@ -154,3 +156,51 @@ async def test_a_mark_says_when_a_document_was_last_used(store: Store) -> None:
     await store.write_document("users", "a", None, operation(op_type="delete"), expected_revision=2)
     await create(store, "a")
     assert await store.marks("users", ["a"]) == {}
+
+
+def packed(**fields: object) -> bytes:
+    return msgspec.msgpack.encode(fields)
+
+
+async def test_documents_come_in_the_order_of_a_field(store: Store) -> None:
+    """Either way, by id among equals, from behind any place; what is changed stands at its new place, once."""
+    roles = {"a": "viewer", "b": "admin", "c": "viewer", "d": "admin", "e": "operator"}
+    for doc_id, role in roles.items():
+        await create(store, doc_id, packed(role=role, disabled=doc_id == "d", created_at=START))
+    await create(store, "z", packed(role="admin"), "functions")
+
+    async def ids(field: str = "role", **options: Any) -> str:
+        rows = await store.sorted_documents("users", field, **options)
+        for _, doc_id, doc in rows:
+            assert await store.get_document("users", doc_id) == doc
+        return "".join(doc_id for _, doc_id, _ in rows)
+
+    assert await ids() == "bdeac"
+    assert await ids(falling=True) == "caedb"
+    assert await ids(behind=("admin", "d")) == "eac"
+    assert await ids(behind=("admin", "b"), limit=2) == "de"
+    assert await ids(behind=("operator", "a")) == "eac"
+    assert await ids(behind=("viewer", "b"), falling=True) == "aedb"
+    assert await ids("disabled") == "abced"
+    assert await ids("id", falling=True, behind=("c", "c")) == "ba"
+    [(value, _, _), *_] = await store.sorted_documents("users", "created_at")
+    assert value == round(START.timestamp() * 1_000_000)
+    change = operation("b", op_type="update")
+    await store.write_document(
+        "users", "b", packed(role="zero"), change, expected_revision=1, revision=2
+    )
+    await store.write_document("users", "e", None, operation("e", op_type="delete"))
+    assert await ids() == "dacb"
+    assert await ids("disabled") == "abcd"
+
+
+async def test_what_is_no_document_stands_in_no_order(store: Store) -> None:
+    """It is kept and found all the same; a field that a document has not counts as it did when there was none."""
+    await create(store, "a", b"1")
+    await create(store, "b", b"\xc1")
+    await create(store, "c", packed(address=None))
+    assert [each[:2] for each in await store.sorted_documents("users", "role")] == [
+        ("submitter", "c")
+    ]
+    assert [each[:2] for each in await store.sorted_documents("users", "address")] == [("", "c")]
+    assert [doc_id for doc_id, _ in await store.find_documents("users")] == ["a", "b", "c"]

@@ -3,10 +3,15 @@
 import asyncio
 from pathlib import Path
 
+import apsw
+import pytest
+
 from dts_core.clock import Clock
 from dts_core.schema import MIGRATIONS, SCHEMA, SCHEMA_1
 from dts_core.sqlite import all_rows, connect, prepare
 from dts_core.states import JobEvent
+from dts_core.stores.embedded.ordering import _stretches
+from dts_core.stores.sorting import FIELDS
 from tests.contract.store_backends import embedded
 from tests.support.jobs import make_job, move
 
@@ -42,3 +47,17 @@ def test_a_file_of_schema_1_is_migrated_to_what_a_new_file_has(
         schemas.append(sorted(all_rows(connection, "SELECT type, name FROM sqlite_master")))
         connection.close()
     assert schemas[0] == schemas[1]
+
+
+@pytest.mark.parametrize("field", ["id", *FIELDS])
+def test_an_order_is_read_along_its_index(field: str) -> None:
+    """Either way and from behind any place: nothing is sorted, nothing is passed over."""
+    connection = apsw.Connection(":memory:")
+    connection.execute(SCHEMA)
+    for falling in (False, True):
+        for behind in (None, (7, "a")):
+            for sql, values in _stretches(field, behind, falling=falling):
+                rows = connection.execute(f"EXPLAIN QUERY PLAN {sql}", ("users", *values, 10))
+                [plan] = [row[3] for row in rows]
+                index = "PRIMARY KEY" if field == "id" else f"INDEX documents_{field}"
+                assert plan.startswith(f"SEARCH documents USING {index} (collection=?"), plan

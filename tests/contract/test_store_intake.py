@@ -11,7 +11,7 @@ from dts_core.clock import Clock
 from dts_core.errors import Conflict
 from dts_core.model import Job
 from dts_core.states import JobEvent, JobState
-from dts_core.stores.base import IdempotencyKey
+from dts_core.stores.jobstore import IdempotencyKey
 from dts_core.testing import ManualClock, wait_until
 from tests.contract.store_backends import INTAKES, Engine, Opener, opener
 from tests.support.jobs import invitation, job_in, make_job, move

@@ -3,20 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import msgspec
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from dts_core.clock import Clock
-from dts_core.errors import ConfigError, StoreUnavailable
+from dts_core.errors import ConfigError, StoreError, StoreUnavailable
 from dts_core.model import JobError, LogQuery, LogRecord, Operation
 from dts_core.settings import StoreSettings
 from dts_core.states import JobEvent, JobState
-from dts_core.stores.base import IdempotencyKey
+from dts_core.stores.jobstore import IdempotencyKey
 from dts_core.stores.mongodb import MongoStore, open_store
 from dts_core.stores.mongodb.indexes import INDEXES
 from dts_core.stores.mongodb.moves import ATTEMPTS_MAX, TRACEBACK_MAX
+from dts_core.stores.mongodb.ordering import _stretches
+from dts_core.stores.sorting import FIELDS
 from dts_core.testing import START, ManualClock
 from tests.support.jobs import job_in, make_job, move
 
@@ -86,6 +90,52 @@ async def test_documents_of_a_newer_version_are_read_and_keep_what_is_theirs(
     found = raw["jobs"].find_one({"_id": job.id})
     assert found is not None
     assert (found["v"], found["mood"]) == (2, {"of": "the job"})
+
+
+async def test_what_a_former_version_wrote_is_put_in_order_by_the_next_start(
+    store: MongoStore, url: str, raw: "Database[dict[str, object]]", clock: ManualClock
+) -> None:
+    """Made or changed past the orders: it takes its place, what stands right stays, and what is gone stays gone."""
+    roles = {"a": "viewer", "b": "admin", "c": "operator"}
+    for doc_id, role in roles.items():
+        made = msgspec.structs.replace(CHANGE, id=f"o-{doc_id}", doc_id=doc_id)
+        document = msgspec.msgpack.encode({"role": role})
+        await store.write_document("users", doc_id, document, made, expected_revision=0)
+    changed = {"doc": msgspec.msgpack.encode({"role": "zero"}), "revision": 2}
+    raw["documents"].update_one({"_id": "users/b"}, {"$set": changed})
+    new = {"doc": msgspec.msgpack.encode({"role": "middle"}), "revision": 1, "gone": False}
+    raw["documents"].insert_one({"_id": "users/d", "v": 1, "carries": [], **new})
+    raw["documents"].insert_one({"_id": "users/e", "v": 1, "carries": [], **new, "gone": True})
+    before = raw["documents"].find_one({"_id": "users/a"})
+    async with opened(url, clock) as later:
+        rows = await later.sorted_documents("users", "role")
+        assert [each[:2] for each in rows] == [
+            ("middle", "d"), ("operator", "c"), ("viewer", "a"), ("zero", "b"),
+        ]  # fmt: skip
+        assert await later.place_documents() == 0
+    assert raw["documents"].find_one({"_id": "users/a"}) == before
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_an_order_is_read_along_its_index(
+    store: MongoStore, raw: "Database[dict[str, object]]", field: str
+) -> None:
+    """Every query of it is bounded and ordered by the keys of one index, in their order, and names that index."""
+    found: Any = raw["documents"].index_information()[f"by_{field}"]["key"]
+    assert found == [("of", 1), (f"sorted.{field}", 1), ("_id", 1)]
+    raw["documents"].insert_many(
+        {"_id": f"users/u{at}", "v": 1, "gone": False, "of": "users", "doc": b"", "revision": 1,
+         "sorted": {field: at // 10}}
+        for at in range(100)
+    )  # fmt: skip
+    same, behind = _stretches("users", f"sorted.{field}", (5, "u55"), falling=False)
+    for where, most in ((same, 10), (behind, 40)):
+        told: Any = raw["documents"].find(where).hint(f"by_{field}").explain()
+        assert told["queryPlanner"]["winningPlan"]["inputStage"]["indexName"] == f"by_{field}"
+        assert told["executionStats"]["totalDocsExamined"] <= most
+    raw["documents"].drop_index(f"by_{field}")
+    with pytest.raises(StoreError):
+        await store.sorted_documents("users", field)
 
 
 async def test_a_job_that_is_tried_for_ever_stays_small(store: MongoStore) -> None:

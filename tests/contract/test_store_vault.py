@@ -16,7 +16,8 @@ from dts_core.api.app import create_app
 from dts_core.clock import Clock
 from dts_core.errors import ConfigError, Conflict, KeyMissing, SealBroken
 from dts_core.private import write_private
-from dts_core.services.container import Services, build_services
+from dts_core.services.building import ServiceOptions, build_services
+from dts_core.services.container import Services
 from dts_core.services.users import LOCAL, USERS
 from dts_core.services.vaultkeys import VaultKeys
 from dts_core.services.vhosts import VHOSTS
@@ -65,9 +66,15 @@ async def site(engine: Engine, folder: Path, clock: Clock) -> AsyncIterator[Site
     vault = Vault(KeyFile.made(folder / "vault.key"))
     broker: Any = RecordingBroker()
     services = build_services(
-        engine.store, engine.intake, broker, clock, ServerSettings(), vault=vault,
-        secret_files=SecretFiles(folder / "secrets"), ssh_keys=ssh_keys,
-    )  # fmt: skip
+        engine.store,
+        engine.intake,
+        broker,
+        clock,
+        ServerSettings(),
+        ServiceOptions(
+            vault=vault, secret_files=SecretFiles(folder / "secrets"), ssh_keys=ssh_keys
+        ),
+    )
     await services.users.create(LOCAL, {"_id": "root", "role": "admin", "secret": "eight letters"})
     user = await USERS.load(engine.store, "root")
     token = (await services.sessions.issue(user, 24.0, LOCAL)).token

@@ -18,7 +18,8 @@ from dts_core.brokers.rabbitmq.broker import RabbitmqBroker
 from dts_core.clock import SystemClock
 from dts_core.model import Host, JobQuery
 from dts_core.schema import MIGRATIONS, SCHEMA
-from dts_core.services.container import Services, build_services
+from dts_core.services.building import build_services
+from dts_core.services.container import Services
 from dts_core.services.users import LOCAL, USERS
 from dts_core.settings import BrokerSettings, RabbitSettings, ServerSettings, StoreSettings
 from dts_core.sqlite import Database, prepare

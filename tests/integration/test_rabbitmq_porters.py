@@ -22,7 +22,8 @@ from dts_core.services.claims import LEASE_SECONDS
 from dts_core.services.listening import ToldLeases
 from dts_core.settings import PorterSettings, QueueNames, RabbitSettings, StethoscopeSettings
 from dts_core.states import JobEvent, JobState
-from dts_core.stores.base import JobStore, Store
+from dts_core.stores.base import Store
+from dts_core.stores.jobstore import JobStore
 from dts_core.stores.outbox import OutboxIntake
 from dts_core.testing import wait_until
 from dts_core.wiring.rabbit import takers_of

@@ -167,7 +167,7 @@ async def test_a_right_that_is_taken_away_ends_it(
     world: ShellWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shell lasts no longer than the right to it, or the login."""
-    monkeypatch.setattr(shell_bridge, "ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(shell_bridge, "RIGHT_SECONDS", 0.1)
     services = world.server.services
     await services.vhosts.update(LOCAL, "web-1", {"shell_users": ["operator"]})
     async with world.shell("operator") as talk:
@@ -274,7 +274,7 @@ async def test_a_client_that_is_none_of_ours(
     world: ShellWorld, monkeypatch: pytest.MonkeyPatch, said: str, how: str
 ) -> None:
     """One that is silent, that says nonsense, or too much at once."""
-    monkeypatch.setattr(shell_bridge, "ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(shell_bridge, "RIGHT_SECONDS", 0.1)
     token = await world.server.token("root")
     url = f"ws://127.0.0.1:{world.port}/ssh/shells/web-1"
     shown = {"Authorization": f"Bearer {token}"}

@@ -10,11 +10,13 @@ from dts_core.builtin.notify.smtp import main
 from dts_core.clock import Clock
 from dts_core.model import Job, JobQuery
 from dts_core.remote import Remotes
-from dts_core.services.container import Services, build_jobs
+from dts_core.services.building import build_jobs
+from dts_core.services.container import Services
 from dts_core.services.mail import FUNCTION, Mail
 from dts_core.settings import NotifySettings
 from dts_core.states import JobState
-from dts_core.stores.base import Intake, Store
+from dts_core.stores.base import Store
+from dts_core.stores.jobstore import Intake
 from tests.support.brokers import RecordingBroker
 
 

@@ -27,8 +27,8 @@ from dts_core.services.messages import job_message
 from dts_core.settings import PorterSettings, RetentionSettings, SchedulerSettings
 from dts_core.sqlite import Database, prepare
 from dts_core.states import JobEvent, JobState
-from dts_core.stores.base import Intake
 from dts_core.stores.embedded import EmbeddedIntake, EmbeddedStore
+from dts_core.stores.jobstore import Intake
 from dts_core.stores.outbox import OutboxIntake
 from dts_core.testing import START, ManualClock, wait_until
 from tests.support.jobs import LEASE, make_job

@@ -27,8 +27,9 @@ from dts_core.clock import Clock, SystemClock
 from dts_core.model import Change, Job, JobError, Transition
 from dts_core.schema import MIGRATIONS, SCHEMA
 from dts_core.sealed import Sealer
+from dts_core.services.building import ServiceOptions, build_services
 from dts_core.services.claims import Claims
-from dts_core.services.container import Services, build_services
+from dts_core.services.container import Services
 from dts_core.services.users import LOCAL, USERS
 from dts_core.settings import ServerSettings, VaultSettings
 from dts_core.signing import Signer
@@ -170,11 +171,13 @@ async def serve(
         broker,
         clock,
         settings,
-        plugins=folder / "plugins",
-        vault=open_vault(VaultSettings(), folder),
-        ssh_keys=ssh_keys,
-        sealer=sealer,
-        envelopes=envelopes,
+        ServiceOptions(
+            plugins=folder / "plugins",
+            vault=open_vault(VaultSettings(), folder),
+            ssh_keys=ssh_keys,
+            sealer=sealer,
+            envelopes=envelopes,
+        ),
     )
     await services.start()
     app = create_app(services, settings)

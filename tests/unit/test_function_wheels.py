@@ -108,7 +108,7 @@ def test_what_the_host_needs_is_asked_for(
 def test_what_cannot_be_had_is_named(
     tmp_path: Path, facts: Facts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wheel that does not come, a requirement that names a URL, a file that is no wheel; nothing is left of it."""
+    """A wheel that does not come, a URL, a marker that says nothing, a file that is no wheel; nothing is left of it."""
     source = tmp_path / "source"
     wheel(source, "a", "1", "", "b")
     monkeypatch.setattr(functions, "fetch", Pip(source, a=["a"], b=[]))
@@ -117,6 +117,9 @@ def test_what_cannot_be_had_is_named(
         shelf.release(facts, ["a"])
     with pytest.raises(ConfigError, match="URL"):
         shelf.release(facts, ["c @ https://example.org/c.whl"])
+    for marker in ('python_version ~= "abc"', '"x" in dependency_groups'):
+        with pytest.raises(ConfigError, match="marker of c"):
+            shelf.release(facts, [f"c; {marker}"])
     (source / "b-1-py3-none-any.whl").write_text("no zip")
     monkeypatch.setattr(functions, "fetch", Pip(source, a=["a"], b=["b"]))
     with pytest.raises(ConfigError, match="no wheel"):

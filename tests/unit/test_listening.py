@@ -30,7 +30,8 @@ from dts_core.settings import (
     StethoscopeSettings,
 )
 from dts_core.states import JobEvent, JobState
-from dts_core.stores.base import Intake, Store
+from dts_core.stores.base import Store
+from dts_core.stores.jobstore import Intake
 from dts_core.testing import START, ManualClock, wait_until
 from tests.contract.store_backends import Engine, embedded
 from tests.support.beats import make_beat

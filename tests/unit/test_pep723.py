@@ -127,3 +127,6 @@ def test_a_version_keeps_what_its_source_declares() -> None:
 def test_a_python_fits_or_not(wanted: str, fits: bool) -> None:
     """As specifiers are compared everywhere."""
     assert Script(wanted).fits("3.11.7") is fits
+    assert (
+        Script(wanted).fits("3.11.7+") is fits
+    )  # built from newer sources than those of that release

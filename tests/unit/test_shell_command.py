@@ -21,6 +21,12 @@ def test_what_a_shell_would_not_heed_is_refused(more: list[str]) -> None:
     assert (told.exit_code, "--tty takes one host and nothing else" in told.output) == (2, True)
 
 
+def test_the_same_again_is_by_the_same_user() -> None:
+    """Whoever names another one must not find that it was run as the one before."""
+    told = CliRunner().invoke(dts, ["ssh", "--again", "j", "--as-me", "--login", "root", "--yes"])
+    assert (told.exit_code, "--login is not taken with it" in told.output) == (2, True)
+
+
 def test_the_consoles_shell_runs_nothing_that_lies_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dts_core.errors import SchemaMismatch, StoreUnavailable
 from dts_core.schema import MIGRATIONS, SCHEMA, SCHEMA_1
 from dts_core.sqlite import SCHEMA_VERSION, Connection, all_rows, connect, prepare
+from dts_core.stores.sorting import FIELDS
 
 OLD = "CREATE TABLE t(x); INSERT INTO t VALUES(7);"
 NEW = "CREATE TABLE t(x, y);"
@@ -78,6 +80,31 @@ def test_jobs_of_an_older_file_are_counted_by_their_namespaces(tmp_path: Path) -
         path, "SELECT namespace, state, jobs FROM namespace_counters ORDER BY 1, 2"
     )
     assert counted == [("etl", "done", 2), ("etl", "queued", 1), ("ops", "done", 1)]
+
+
+def test_documents_of_an_older_file_stand_in_every_order(tmp_path: Path) -> None:
+    """From the first moment after the migration, as if they had been written since; each field has its index."""
+    path = tmp_path / "dts.db"
+    prepare(path, SCHEMA_1, {}, version=1)
+    connection = connect(path)
+    documents = {("users", "ann"): {"role": "admin"}, ("users", "ben"): {"disabled": True}}
+    documents[("queues", "q")] = {"role": "none"}
+    connection.executemany(
+        "INSERT INTO documents(collection, id, revision, doc) VALUES(?,?,1,?)",
+        [(*names, msgspec.msgpack.encode(each)) for names, each in documents.items()],
+    )
+    connection.close()
+    prepare(path, SCHEMA, MIGRATIONS)
+    _, rows = content(path, "SELECT id, sorted FROM documents ORDER BY id")
+    assert [name for name, text in rows if text is None] == ["q"]
+    told = {name: msgspec.json.decode(str(text)) for name, text in rows if text is not None}
+    assert {name: each["role"] for name, each in told.items()} == {
+        "ann": "admin",
+        "ben": "submitter",
+    }
+    assert told["ben"]["disabled"] == 1
+    _, indexes = content(path, "SELECT name FROM sqlite_master WHERE tbl_name='documents'")
+    assert {f"documents_{field}" for field in FIELDS} <= {name for (name,) in indexes}
 
 
 def test_a_newer_file_is_refused_untouched(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """One page of an admin collection: filtered and sorted, whatever is asked for within a bounded number of rows.
 
-By id a page goes on behind the last id that was looked at; sorted by a field it goes on behind the (value, id) of its
-last document. So what stands through all pages is met exactly once, whatever is written meanwhile.
+By id a page goes on behind the last id that was looked at; sorted by a field, behind the last (value, id). So what
+stands through all pages is met exactly once, whatever is written meanwhile.
 """
 
 import base64
 import binascii
-import heapq
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -17,19 +16,20 @@ import msgspec
 from dts_core.errors import InvalidInput
 from dts_core.services.documents import Collection, Doc
 from dts_core.stores.base import Store
+from dts_core.stores.sorting import Value, comparable
 
 CHUNK: Final = 1000
 """Documents read at once."""
 LOOK: Final = 8_000
-"""Most documents that one page by id looks at; it may be short then, with a next.
+"""Most documents that one page looks at; it may be short then, with a next.
 
 A tenth of a second where each has a kilobyte, several fields and a busy machine.
 
 Those that are hidden from the asking user do not count: a page that ended at one would name it in its cursor.
 """
-SORTED_MAX: Final = 200_000
-"""Most documents that are sorted by a field: all of them are looked at for each page."""
-Key = tuple[Any, str]
+FEW: Final = 2_000
+"""Most documents below a prefix that are sorted for each page; where there are more, the store's order is walked."""
+Key = tuple[Value, str]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ async def find(
         sees: Whether the asking user may know of a document, by its id.
 
     Raises:
-        InvalidInput: The cursor is none of ours, or there is too much to sort.
+        InvalidInput: The cursor is none of ours.
     """
     scan = _Scan(store, collection, wanted, sees)
     if wanted.sort in ("", "id"):
@@ -87,6 +87,23 @@ class _Scan:
         kind: Any = collection.kind
         self._part = part_of(kind, frozenset(names))
         self.filters = bool(wanted.where or wanted.text)
+
+    async def ordered(
+        self, field: str, behind: Key | None, size: int, *, falling: bool
+    ) -> AsyncIterator[tuple[Key, Any, bytes]]:
+        """As `rows`, in the order of a field: (value, id), the part, stored."""
+        while True:
+            rows = await self._store.sorted_documents(
+                self._name, field, falling=falling, behind=behind, limit=size
+            )
+            for value, doc_id, stored in rows:
+                if self._sees(doc_id):
+                    part = self._part.decode(stored)
+                    is_meant = doc_id.startswith(self._prefix) and self._matches(part)
+                    yield (value, doc_id), part if is_meant else None, stored
+            if len(rows) < size:
+                return
+            behind = rows[-1][:2]
 
     async def rows(self, after: str, size: int) -> AsyncIterator[tuple[str, Any, bytes]]:
         """(id, the part or None when it does not match, stored) of those that are seen, read `size` at a time."""
@@ -155,38 +172,56 @@ async def _by_field(
 ) -> tuple[list[bytes], str]:
     name, falling = wanted.sort.removeprefix("-"), wanted.sort.startswith("-")
     behind = _key_of(wanted.cursor, _kind_of(collection, name)) if wanted.cursor else None
-    best = heapq.nlargest if falling else heapq.nsmallest
-    count = wanted.limit + 1
-    nearest: list[tuple[Key, bytes]] = []
+    few = await _few(scan, name) if wanted.prefix else None
+    if few is None:
+        return await _along(scan, wanted, name, behind)
+    few.sort(key=_first, reverse=falling)
+    left = [
+        (key, stored)
+        for key, stored in few
+        if behind is None or (key < behind if falling else key > behind)
+    ]
+    following = _cursor(left[wanted.limit - 1][0]) if len(left) > wanted.limit else ""
+    return [stored for _, stored in left[: wanted.limit]], following
+
+
+async def _few(scan: _Scan, name: str) -> list[tuple[Key, bytes]] | None:
+    """What matches of the documents below a prefix; None: they are too many to be sorted for each page."""
+    found: list[tuple[Key, bytes]] = []
     looked = 0
     async for doc_id, part, stored in scan.rows("", CHUNK):
         looked += 1
-        if looked > SORTED_MAX:
-            raise InvalidInput(
-                f"more than {SORTED_MAX} documents are too many to sort by {name}.",
-                fields={"sort": "give a prefix of the ids as well, or sort by _id"},
-            )
-        if part is None:
-            continue
-        key = (doc_id if name == "id" else _comparable(getattr(part, name)), doc_id)
-        if behind is None or (key < behind if falling else key > behind):
-            nearest.append((key, stored))
-            if len(nearest) >= count + CHUNK:
-                nearest = best(count, nearest, key=_first)
-    nearest = best(count, nearest, key=_first)
-    following = _cursor(nearest[wanted.limit - 1][0]) if len(nearest) == count else ""
-    return [stored for _, stored in nearest[: wanted.limit]], following
+        if looked > FEW:
+            return None
+        if part is not None:
+            value = doc_id if name == "id" else comparable(getattr(part, name))
+            found.append(((value, doc_id), stored))
+    return found
+
+
+async def _along(
+    scan: _Scan, wanted: Wanted, name: str, behind: Key | None
+) -> tuple[list[bytes], str]:
+    """Along the store's own order of a field."""
+    found: list[bytes] = []
+    last: Key | None = None
+    looked = 0
+    falling = wanted.sort.startswith("-")
+    size = CHUNK if scan.filters or wanted.prefix else wanted.limit + 1
+    async for key, part, stored in scan.ordered(name, behind, size, falling=falling):
+        looked += 1
+        if part is not None:
+            if last is not None and len(found) == wanted.limit:
+                return found, _cursor(last)
+            found.append(stored)
+            last = key
+        if looked >= LOOK:
+            return found, _cursor(key)
+    return found, ""
 
 
 def _first(pair: tuple[Key, Any]) -> Key:
     return pair[0]
-
-
-def _comparable(value: Any) -> Any:
-    """The value as it is compared, and as a cursor holds it: a text or a number."""
-    if isinstance(value, datetime):
-        return int(value.timestamp() * 1_000_000)
-    return int(value) if isinstance(value, bool) else value
 
 
 def _cursor(key: Key) -> str:
@@ -194,7 +229,7 @@ def _cursor(key: Key) -> str:
 
 
 def _kind_of(collection: Collection[Any], name: str) -> type[str] | type[int]:
-    """Whether a field is compared as a text or as a number, see `_comparable`."""
+    """Whether a field is compared as a text or as a number, see `comparable`."""
     kind: Any = collection.kind
     declared = next(each.type for each in msgspec.structs.fields(kind) if each.name == name)
     return int if declared in (int, bool, datetime) else str

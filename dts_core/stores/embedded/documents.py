@@ -10,8 +10,8 @@ from dts_core.errors import Conflict, NotFound
 from dts_core.model import Operation
 from dts_core.sqlite import Connection, one_row
 from dts_core.stores.base import Recorded
-from dts_core.stores.embedded.base import Part
 from dts_core.stores.embedded.marks import marks_of
+from dts_core.stores.embedded.ordering import SortedDocuments, sorted_text
 from dts_core.stores.fields import micros
 from dts_core.stores.limits import DOCUMENTS_MAX
 from dts_core.stores.operations import readable
@@ -21,7 +21,7 @@ _RECORDED: Final = "SELECT seq, id, collection, doc_id, operator, at, doc FROM o
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Documents(Part):
+class Documents(SortedDocuments):
     """The DocumentStore."""
 
     _taken = 0
@@ -80,8 +80,8 @@ class Documents(Part):
                 )
             else:
                 connection.execute(
-                    "INSERT OR REPLACE INTO documents(collection, id, revision, doc) VALUES(?,?,?,?)",
-                    (collection, doc_id, revision, document),
+                    "INSERT OR REPLACE INTO documents(collection, id, revision, doc, sorted) VALUES(?,?,?,?,?)",
+                    (collection, doc_id, revision, document, sorted_text(collection, document)),
                 )
             for digest, data in blobs:
                 connection.execute(

@@ -8,10 +8,10 @@ from dts_core.brokers.base import Outgoing
 from dts_core.model import Job, Outcome, Transition
 from dts_core.sqlite import Connection, Database
 from dts_core.states import JobState
-from dts_core.stores.base import IdempotencyKey
 from dts_core.stores.embedded import keys
 from dts_core.stores.embedded.base import within
 from dts_core.stores.embedded.jobs import Jobs
+from dts_core.stores.jobstore import IdempotencyKey
 
 T = TypeVar("T")
 

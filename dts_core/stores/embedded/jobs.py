@@ -24,13 +24,13 @@ from dts_core.model import (
 from dts_core.sqlite import Connection, Database, all_rows, one_row
 from dts_core.states import JobState
 from dts_core.stores import limits
-from dts_core.stores.base import IdempotencyKey
 from dts_core.stores.chunks import check_shape
 from dts_core.stores.embedded import figures, keys, pages, uploads
 from dts_core.stores.embedded.base import Part
 from dts_core.stores.embedded.rows import COLUMNS, job_of
 from dts_core.stores.embedded.writer import JobWriter, forget, position
 from dts_core.stores.fields import EPOCH_MAX, check_ids, instant, micros
+from dts_core.stores.jobstore import IdempotencyKey
 from dts_core.stores.limits import LIST_BYTES, RECENT
 
 _attempt = msgspec.msgpack.Decoder(Attempt)

@@ -5,8 +5,8 @@ from typing import Any
 
 from dts_core.model import Job
 from dts_core.sqlite import Connection, one_row
-from dts_core.stores.base import IdempotencyKey
 from dts_core.stores.fields import key_conflict, micros
+from dts_core.stores.jobstore import IdempotencyKey
 
 
 def accepted(connection: Connection, key: IdempotencyKey) -> list[str] | None:

@@ -74,7 +74,9 @@ async def open_store(settings: StoreSettings, clock: Clock) -> MongoStore:
             raise unreached(client, settings) or error from error
         await opening.prepare()
         await opening.make_indexes()
-        return MongoStore(shared, client)
+        store = MongoStore(shared, client)
+        await opening.place_documents(store)
+        return store
     except BaseException:
         await disconnect(client)
         raise

@@ -16,7 +16,6 @@ from dts_core.model import Operation
 from dts_core.stores.base import Recorded
 from dts_core.stores.fields import micros
 from dts_core.stores.limits import DOCUMENTS_MAX
-from dts_core.stores.mongodb.base import Part
 from dts_core.stores.mongodb.driver import (
     ASCENDING,
     DESCENDING,
@@ -27,16 +26,17 @@ from dts_core.stores.mongodb.driver import (
     deadlined,
     upsert,
 )
+from dts_core.stores.mongodb.naming import LAST, name_of
+from dts_core.stores.mongodb.ordering import SortedDocuments, place_of
 from dts_core.stores.mongodb.positions import FIGURES, next_number
 from dts_core.stores.operations import readable
 
-_LAST: Final = "\U0010ffff"
 _SETTLED_AT_ONCE: Final = 100
 _encoder = msgspec.msgpack.Encoder()
 _operation = msgspec.msgpack.Decoder(Operation)
 
 
-class Documents(Part):
+class Documents(SortedDocuments):
     """The DocumentStore."""
 
     @deadlined
@@ -56,7 +56,7 @@ class Documents(Part):
         bounds = {
             "$gt": start + after,
             "$gte": start + prefix,
-            "$lte": start + prefix + _LAST,
+            "$lte": start + prefix + LAST,
         }
         found = (
             self._in("documents")
@@ -178,6 +178,7 @@ class Documents(Part):
             "doc": document,
             "gone": False,
             "carries": [carried],
+            **place_of(name, document, revision),
         }
         try:
             await self._in("documents").insert_one(made)
@@ -200,7 +201,9 @@ class Documents(Part):
         guard: Doc = {"_id": name, "gone": False}
         if expected is not None:
             guard["revision"] = expected
-        sets: Doc = {"gone": True} if document is None else {"doc": document, "revision": revision}
+        sets: Doc = {"gone": True}
+        if document is not None:
+            sets = {"doc": document, "revision": revision, **place_of(name, document, revision)}
         documents = self._in("documents")
         result = await documents.update_one(guard, {"$set": sets, "$push": {"carries": carried}})
         if result.matched_count:
@@ -279,11 +282,6 @@ class Documents(Part):
             )
         except DuplicateKeyError:
             return  # somebody else moved it at the same moment
-
-
-def name_of(collection: str, doc_id: str) -> str:
-    """How a document is called among those of all collections."""
-    return f"{collection}/{doc_id}"
 
 
 def _words(name: str) -> str:

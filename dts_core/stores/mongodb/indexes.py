@@ -12,6 +12,7 @@ from dts_core.stores.mongodb.driver import (
     IndexModel,
     OperationFailure,
 )
+from dts_core.stores.sorting import FIELDS
 
 KEYS_KEPT_SECONDS: Final = 366 * 86_400
 """Idempotency keys go with the jobs of their time; this is for those that retention does not reach."""
@@ -52,7 +53,19 @@ INDEXES: Final[dict[str, Sequence[IndexModel]]] = {
         _index("created", "created"),
         _index("kept_at", "kept_at", expireAfterSeconds=KEYS_KEPT_SECONDS),
     ),
-    "documents": (_some("carries", "carries.seq"),),
+    "documents": (
+        _some("carries", "carries.seq"),
+        *(
+            _index(
+                f"by_{field}",
+                "of",
+                f"sorted.{field}",
+                "_id",
+                partialFilterExpression={"of": {"$gt": ""}},
+            )
+            for field in FIELDS
+        ),
+    ),
     "operations": (
         _index("seq", "-seq"),
         _index("document", "collection", "doc_id", "-seq"),

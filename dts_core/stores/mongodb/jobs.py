@@ -20,8 +20,8 @@ from dts_core.model import (
 )
 from dts_core.states import FINAL, HELD, JobState
 from dts_core.stores import limits
-from dts_core.stores.base import IdempotencyKey
 from dts_core.stores.fields import EPOCH_MAX, check_ids, instant, key_conflict, micros
+from dts_core.stores.jobstore import IdempotencyKey
 from dts_core.stores.limits import BUCKET_SECONDS, IDS_MAX, LIST_BYTES, RECENT
 from dts_core.stores.mongodb import chunks
 from dts_core.stores.mongodb.counts import Deltas

@@ -6,8 +6,8 @@ from datetime import datetime
 from dts_core.stores.fields import instant, micros
 from dts_core.stores.limits import DOCUMENTS_MAX
 from dts_core.stores.mongodb.base import Part
-from dts_core.stores.mongodb.documents import name_of
 from dts_core.stores.mongodb.driver import deadlined
+from dts_core.stores.mongodb.naming import name_of
 
 
 class Marks(Part):

@@ -8,6 +8,7 @@ from dts_core.settings import StoreSettings, masked
 from dts_core.stores.mongodb import indexes
 from dts_core.stores.mongodb.base import Part, Shared
 from dts_core.stores.mongodb.driver import Client, answering, deadlined
+from dts_core.stores.mongodb.ordering import SortedDocuments
 
 log = logging.getLogger(__name__)
 INDEXES_SECONDS: Final = 600.0
@@ -55,3 +56,10 @@ class Opening(Part):
         """Make the indexes that are missing; of a large collection that may take its time."""
         async with answering(self, INDEXES_SECONDS):
             await indexes.ensure(self._shared.database)
+
+    async def place_documents(self, documents: SortedDocuments) -> None:
+        """Put documents of a former version into every order; of a large collection that may take its time."""
+        async with answering(self, INDEXES_SECONDS):
+            placed = await documents.place_documents()
+        if placed:
+            log.info("%d documents of a former version were put in order", placed)

@@ -10,6 +10,7 @@ from email.parser import HeaderParser
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
@@ -120,13 +121,10 @@ def _applying(
     """Those that count on the host, without their markers.
 
     Raises:
-        ConfigError: One names a URL: nobody here has looked at what lies there.
+        ConfigError: One names a URL: nobody here has looked at what lies there; or its marker cannot be judged.
     """
     for each in needed:
-        marker = each.marker
-        if marker is not None and not any(
-            marker.evaluate({**marks, "extra": extra}) for extra in extras
-        ):
+        if not _counts(each, marks, extras):
             continue
         if each.url:
             raise ConfigError(
@@ -135,6 +133,17 @@ def _applying(
             )
         each.marker = None
         yield each
+
+
+def _counts(needed: Requirement, marks: Mapping[str, str], extras: Iterable[str]) -> bool:
+    marker = needed.marker
+    try:
+        return marker is None or any(marker.evaluate({**marks, "extra": extra}) for extra in extras)
+    except (UndefinedComparison, UndefinedEnvironmentName):
+        raise ConfigError(
+            f"the marker of {clean(str(needed), 200)} says nothing of a host.",
+            advice="Correct it, see PEP 508.",
+        ) from None
 
 
 def _lacking(folder: Path, roots: Sequence[Requirement], marks: Mapping[str, str]) -> list[str]:
