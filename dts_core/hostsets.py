@@ -8,10 +8,12 @@ from typing import Final
 
 from dts_core.errors import InvalidInput
 
-__all__ = ["fold", "pattern", "split_names", "unfold"]
+__all__ = ["RANGES_MAX", "fold", "pattern", "split_names", "unfold"]
 
 UNFOLDED_MAX: Final = 10_000
 """Most names that one folded name stands for."""
+RANGES_MAX: Final = 16
+"""Most ranges of one folded name."""
 _RANGES: Final = re.compile(r"\[([0-9,-]+)\]")
 _LAST_NUMBER: Final = re.compile(r"^(.*?)(\d+)(\D*)$")
 
@@ -25,8 +27,10 @@ def unfold(name: str) -> list[str]:
     """All names that a folded one stands for, in its order; itself when nothing in it is folded.
 
     Raises:
-        InvalidInput: A range is none, or there would be more than UNFOLDED_MAX names.
+        InvalidInput: A range is none, there are too many of them, or more than UNFOLDED_MAX names.
     """
+    if name.count("[") > RANGES_MAX:
+        raise _wrong(name, f"it has more than {RANGES_MAX} ranges")
     found = _RANGES.search(name)
     if found is None:
         if "[" in name or "]" in name:

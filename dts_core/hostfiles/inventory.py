@@ -8,10 +8,24 @@ import msgspec
 
 from dts_core.hostfiles.found import HOSTS_MAX, Findings, FoundHost, port_of
 from dts_core.hostfiles.ways import hops_of_options
+from dts_core.hostsets import RANGES_MAX
 
-__all__ = ["ALL", "GROUP", "Group", "Inventory", "Variable", "is_wanted", "label_of", "names_of"]
+__all__ = [
+    "ALL",
+    "ENTRIES_MAX",
+    "GROUP",
+    "Group",
+    "Inventory",
+    "TooMany",
+    "Variable",
+    "is_wanted",
+    "label_of",
+    "names_of",
+]
 
 ALL: Final = "all"
+ENTRIES_MAX: Final = 500_000
+"""Hosts of all groups together, each as often as it is named: a short line may stand for many."""
 GROUP: Final = "group/"
 """What labels that stand for groups begin with."""
 _UNGROUPED: Final = "ungrouped"
@@ -31,6 +45,10 @@ _KEYS: Final = ("ansible_ssh_private_key_file", "ansible_private_key_file")
 _CONNECTION: Final = "ansible_connection"
 _BY_SSH: Final = ("ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh",
                   "ansible.builtin.paramiko_ssh", "ansible.netcommon.libssh")  # fmt: skip
+
+
+class TooMany(ValueError):
+    """There is more in the file than is read."""
 
 
 class Variable(NamedTuple):
@@ -58,13 +76,22 @@ class Inventory(msgspec.Struct, eq=False):
     groups: dict[str, Group] = {}
     variables: dict[str, dict[str, Variable]] = {}
     """Host -> its own."""
+    entries: int = 0
+    """How often a host was named."""
 
     def group(self, name: str) -> Group:
         """A group, made where it is named first."""
         return self.groups.setdefault(name, Group())
 
     def host(self, group: str, name: str, line: int) -> dict[str, Variable]:
-        """A host of a group; its own variables, to be added to."""
+        """A host of a group; its own variables, to be added to.
+
+        Raises:
+            TooMany: Too often: nothing more of the file is to be read.
+        """
+        self.entries += 1
+        if self.entries > ENTRIES_MAX:
+            raise TooMany(f"with it the file names more than {ENTRIES_MAX} hosts")
         self.group(group).hosts.setdefault(name, line)
         return self.variables.setdefault(name, {})
 
@@ -224,6 +251,8 @@ def names_of(text: str) -> tuple[list[str], int | None]:
     Raises:
         ValueError: A range is none, or there are too many; says why.
     """
+    if text.count("[") > RANGES_MAX:
+        raise ValueError(f"it has more than {RANGES_MAX} ranges")
     found = _PORT.fullmatch(text)
     port = None
     if found is not None:

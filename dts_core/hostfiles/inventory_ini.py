@@ -5,7 +5,7 @@ import shlex
 from typing import Final
 
 from dts_core.hostfiles.found import Findings
-from dts_core.hostfiles.inventory import Inventory, Variable, is_wanted, names_of
+from dts_core.hostfiles.inventory import Inventory, TooMany, Variable, is_wanted, names_of
 
 __all__ = ["read_ini"]
 
@@ -39,6 +39,8 @@ def read_ini(file: str, text: str, findings: Findings) -> Inventory:
             inventory.group(group)
         except ValueError as error:
             findings.wrong(file, number, str(error))
+            if isinstance(error, TooMany):
+                break
     return inventory
 
 

@@ -97,10 +97,10 @@ class _Reader:
     def _hosts(self, group: str, name: yaml.ScalarNode, node: yaml.Node) -> None:
         try:
             names, port = names_of(name.value)
+            hosts = [self._inventory.host(group, each, _line(name)) for each in names]
         except ValueError as error:
             raise _Wrong(name, str(error)) from None
-        for each in names:
-            variables = self._inventory.host(group, each, _line(name))
+        for variables in hosts:
             if port is not None:
                 variables["ansible_port"] = Variable(str(port), _line(name))
             for key, value in self.pairs(node):

@@ -108,6 +108,9 @@ def test_hosts_have_what_their_groups_say(is_yaml: bool) -> None:
         ("[a:children]\nb c\n", 2),
         ("w[3:1]\n", 1),
         ("w[1:99999999]\n", 1),
+        ("w[1:999999999]\n", 1),
+        ("w[1:999999999:9999]\n", 1),
+        ("w[1:9999][1:9999]\n", 1),
         ("w[a:9]\n", 1),
         ("w:99999\n", 1),
         ("[a:children]\nb\n[b:children]\na\n", 2),
@@ -116,6 +119,18 @@ def test_hosts_have_what_their_groups_say(is_yaml: bool) -> None:
 def test_a_wrong_line_of_an_ini_is_told(text: str, line: int) -> None:
     """With its number, and none of a file that is right."""
     assert [each.line for each in told(text).mistakes] == [line]
+
+
+def test_short_lines_that_stand_for_many_have_an_end() -> None:
+    """Ranges without end in one name, and lines of which each is right: told at the line where it is too much."""
+    nested = told(f"w{'[1:1]' * 20_000}\n")
+    assert [(each.line, "16 ranges" in each.why) for each in nested.mistakes] == [(1, True)]
+    repeated = told("ok\n" + "w[1:10000]\n" * 100_000)
+    assert [(each.line, "500000 hosts" in each.why) for each in repeated.mistakes] == [(51, True)]
+    groups = told("".join(f"[g{number}]\nw[1:10000]\n" for number in range(50_000)))
+    assert [each.line for each in groups.mistakes] == [102]
+    hosts = "".join(f"    w{number}-[1:10000]:\n" for number in range(100))
+    assert [each.line for each in told(f"all:\n  hosts:\n{hosts}", yaml=True).mistakes] == [53]
 
 
 @pytest.mark.parametrize(
