@@ -9,6 +9,7 @@ import msgspec
 from litestar.connection import WebSocket
 from litestar.exceptions import WebSocketDisconnect
 
+from dts_core.api.shell_sizes import Sizes
 from dts_core.errors import (
     DtsError,
     Forbidden,
@@ -90,6 +91,7 @@ class Bridge:
         self._is_busy = False
         """Whether the host takes no keys for now, so that the client is not listened to."""
         self._shell: asyncio.Future[Shell] = self._loop.create_future()
+        self._sizes: Sizes | None = None
 
     async def run(self, caller: Caller, host: str, asked: ShellQuery) -> None:
         """Open it, pass bytes, end it; tells the client why. Raises nothing but for cancellation."""
@@ -118,6 +120,8 @@ class Bridge:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self._sizes is not None:
+                self._sizes.close()
 
     # --- its sides
 
@@ -162,7 +166,10 @@ class Bridge:
         self._active = self._loop.time()
         self._is_busy = True
         try:
-            await (await asyncio.shield(self._shell)).write(data)
+            shell = await asyncio.shield(self._shell)
+            if self._sizes is not None:
+                self._sizes.settle()
+            await shell.write(data)
         finally:
             self._is_busy = False
             self._heard = self._loop.time()
@@ -173,7 +180,9 @@ class Bridge:
         except (msgspec.DecodeError, RecursionError, UnicodeError):
             raise _Over(NOT_OURS, "the client said what nobody understands") from None
         if isinstance(told, Resize):
-            (await asyncio.shield(self._shell)).far.resize(told.columns, told.rows)
+            if self._sizes is None:
+                self._sizes = Sizes((await asyncio.shield(self._shell)).far.resize)
+            self._sizes.take(told.columns, told.rows)
 
     async def _watch(self) -> None:
         """Its limits and its right; waits for no client, which might take its time to keep what it has lost."""
