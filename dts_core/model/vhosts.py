@@ -43,10 +43,14 @@ class VirtualHost(Document, frozen=True, kw_only=True):
     """service | agent"""
     shell_users: list[str] = []
     """Who may open a shell there, beside administrators."""
+    shell_granted: dict[str, datetime] | None = None
+    """When each of them was made: another user of the same name is not meant. None: of before this was kept."""
     description: str = ""
     disabled: bool = False
     set_up_by: str = ""
     """Id of the job that put a program there last; with another one the gateway launches the worker anew."""
+    taken_away_by: str = ""
+    """Id of the job that began to take that away; the gateway launches nothing then, until it is set up again."""
     stray_keys: list[str] = []
     """`TYPE BASE64` of login keys that a rotation may have left let in there, beside the one that is stored."""
     created_at: datetime

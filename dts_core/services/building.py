@@ -245,7 +245,7 @@ def _far_hosts(
         "remote_calls": RemoteCalls(store, functions, ports.targets, jobs, writer, runs, setups),
         "questions": Questions(store, clock, writer, bus, runs),
         "setups": setups,
-        "shells": Shells(vhosts, writer, clock, options.shell),
+        "shells": Shells(store, vhosts, writer, clock, options.shell),
         "signing": signing,
         "vault": VaultKeys(store, writer, vault, [(VHOSTS, sorted(VHOSTS.secret))]),
     }

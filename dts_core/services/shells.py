@@ -12,8 +12,10 @@ from dts_core.errors import DtsError, Forbidden, HostUnreachable, InvalidInput, 
 from dts_core.model import VirtualHost
 from dts_core.services.access import Caller, Role
 from dts_core.services.admin import AdminWriter
+from dts_core.services.shellusers import is_granted
 from dts_core.services.vhosts import Vhosts
 from dts_core.settings import ShellSettings
+from dts_core.stores.base import Store
 from dts_core.text import clean, one_line
 from dts_core.views.shell import ShellQuery
 
@@ -89,6 +91,7 @@ class Shells:
     """All of one server.
 
     Args:
+        store: For who is named by a host.
         vhosts: The hosts.
         writer: For the record.
         clock: For how long they were open.
@@ -96,8 +99,14 @@ class Shells:
     """
 
     def __init__(
-        self, vhosts: Vhosts, writer: AdminWriter, clock: Clock, settings: ShellSettings
+        self,
+        store: Store,
+        vhosts: Vhosts,
+        writer: AdminWriter,
+        clock: Clock,
+        settings: ShellSettings,
     ) -> None:
+        self._store = store
         self._vhosts = vhosts
         self._writer = writer
         self._clock = clock
@@ -131,7 +140,7 @@ class Shells:
             if caller.is_admin:
                 raise
             vhost = None
-        if vhost is None or not _may(caller, vhost):
+        if vhost is None or not await self._may(caller, vhost):
             raise Forbidden(
                 f"user {caller.user} may not open a shell on {clean(host, 120)}: {PERMISSION} is missing there.",
                 advice="An administrator names who may in the virtual host's shell_users.",
@@ -140,6 +149,13 @@ class Shells:
             raise InvalidInput(
                 f"virtual host {vhost.id} is disabled.", fields={"disabled": "it is left alone"}
             )
+
+    async def _may(self, caller: Caller, vhost: VirtualHost) -> bool:
+        """An administrator, or one whom the host names; an access token of theirs must be for operators everywhere."""
+        if caller.is_admin:
+            return True
+        reaches = caller.scope.role >= Role.OPERATOR and caller.scope.namespaces is None
+        return reaches and await is_granted(self._store, vhost, caller.user)
 
     def close(self) -> None:
         """Ask all that are open to end, and open none. A second call does nothing."""
@@ -219,14 +235,6 @@ class Shells:
         except asyncio.CancelledError:
             await asyncio.wait([task], timeout=RECORD_SECONDS)  # nothing is left without its end
             raise
-
-
-def _may(caller: Caller, vhost: VirtualHost) -> bool:
-    """An administrator, or one whom the host names; an access token of theirs must be for operators everywhere."""
-    if caller.is_admin:
-        return True
-    reaches = caller.scope.role >= Role.OPERATOR and caller.scope.namespaces is None
-    return reaches and caller.user in vhost.shell_users
 
 
 async def _in_time(record: Any, host: str) -> None:

@@ -1,7 +1,8 @@
 """Virtual hosts: machines reached by SSH. What is secret is sealed before it is stored, and no answer holds it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,7 @@ from dts_core.services.documents import Collection, declared
 from dts_core.services.mistakes import Mistakes
 from dts_core.services.resources.base import Draft, Resource, refused_removal
 from dts_core.services.resources.depending import holding
+from dts_core.services.shellusers import granted, granted_before
 from dts_core.services.vhostfields import check_id, checked
 from dts_core.services.vhostkeys import SEALED, with_keys
 from dts_core.services.vhostways import check_way
@@ -130,10 +132,18 @@ class Vhosts(Resource[VirtualHost]):
                     lambda: self._keys().host_keys(stored["known_host_key"])
                 )
                 stored["known_host_key"] = "\n".join(lines)
+        if "shell_users" in stored:
+            stored["shell_granted"] = await self._granted(stored["shell_users"], mistakes)
         return {
             name: Secret(value) if name in SEALED and value is not None else value
             for name, value in stored.items()
         }
+
+    async def _granted(self, names: Sequence[str], mistakes: Mistakes) -> dict[str, datetime]:
+        found = await granted(self._store, names)
+        if missing := [name for name in names if name not in found]:
+            mistakes.add("shell_users", f"there is no user {missing[0]}")
+        return found
 
     async def made(
         self, caller: Caller, doc_id: str, stored: Mapping[str, Any]
@@ -221,6 +231,8 @@ class Vhosts(Resource[VirtualHost]):
         secrets = {name: value for name, value in stored.items() if name in SEALED}
         plain = {name: value for name, value in stored.items() if name not in SEALED}
         certificate = plain.pop("certificate", None)
+        if before.shell_users and before.shell_granted is None and "shell_granted" not in plain:
+            plain["shell_granted"] = await granted_before(self._store, before)
         after = msgspec.structs.replace(before, updated_at=self._clock.now(), **plain)
         if secrets or certificate is not None or plain.keys() & {"auth", "references"}:
             after = await with_keys(

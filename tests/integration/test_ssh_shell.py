@@ -13,10 +13,12 @@ from websockets.exceptions import InvalidStatus
 
 from dts_core.api import shell_bridge
 from dts_core.cli import ws_protocol
-from dts_core.errors import ApiError, ServerUnreachable
+from dts_core.errors import ApiError, Forbidden, InvalidInput, ServerUnreachable
+from dts_core.services.access import Caller, Role
 from dts_core.services.users import LOCAL
 from dts_core.settings import ShellSettings
 from dts_core.testing import wait_until
+from tests.support.server import SECRET
 from tests.support.shells import BEGIN, END, ShellWorld, shell_world
 from tests.support.sshd import SshServer, ssh_server
 from tests.support.sshkeys import private_key, public_line
@@ -50,6 +52,7 @@ async def test_keys_go_there_and_output_comes_back(world: ShellWorld) -> None:
         await talk.type("echo be''gun; sleep 1000\n")
         await talk.until("begun")
         await talk.type("\x03")
+        await talk.until("^C")  # what is typed before goes down with what it interrupts
         await talk.type("echo status=$((0+$?))\n")
         await talk.until("status=130")
         await talk.type("exit 7\n")
@@ -169,12 +172,43 @@ async def test_a_right_that_is_taken_away_ends_it(
     """A shell lasts no longer than the right to it, or the login."""
     monkeypatch.setattr(shell_bridge, "RIGHT_SECONDS", 0.1)
     services = world.server.services
+    await world.server.token("operator")
     await services.vhosts.update(LOCAL, "web-1", {"shell_users": ["operator"]})
     async with world.shell("operator") as talk:
         await services.vhosts.update(LOCAL, "web-1", {"shell_users": []})
         with pytest.raises(ApiError, match="may not open a shell"):
             await talk.exit()
     assert (await world.ended())["how"] == "the right to it was taken away"
+
+
+async def test_another_user_of_the_same_name_has_no_right(world: ShellWorld) -> None:
+    """Deleted and made anew, a user has to be named again; a document of before says when it was changed last."""
+    services = world.server.services
+    vhosts, users = services.vhosts, services.users
+    await world.server.token("operator")
+    with pytest.raises(InvalidInput, match="shell_users"):
+        await vhosts.update(LOCAL, "web-1", {"shell_users": ["nobody"]})
+    await vhosts.update(LOCAL, "web-1", {"shell_users": ["operator"]})
+    operator = Caller(user="operator", role=Role.OPERATOR)
+    await services.shells.check(operator, "web-1")
+    await users.delete(LOCAL, "operator")
+    with pytest.raises(Forbidden):
+        await services.shells.check(operator, "web-1")
+    await users.create(LOCAL, {"_id": "operator", "secret": SECRET, "role": "operator"})
+    with pytest.raises(Forbidden):
+        await services.shells.check(operator, "web-1")
+    await vhosts.note(LOCAL, "web-1", "update", shell_granted=None)
+    with pytest.raises(Forbidden):
+        await services.shells.check(operator, "web-1")
+    await vhosts.update(LOCAL, "web-1", {"description": "changed"})  # it stays so
+    with pytest.raises(Forbidden):
+        await services.shells.check(operator, "web-1")
+    await vhosts.update(LOCAL, "web-1", {"shell_users": ["operator"]})
+    await services.shells.check(operator, "web-1")
+    await vhosts.note(LOCAL, "web-1", "update", shell_granted=None)
+    await services.shells.check(operator, "web-1")  # who was there when it was changed keeps it
+    await vhosts.update(LOCAL, "web-1", {"description": "again"})
+    await services.shells.check(operator, "web-1")
 
 
 async def test_a_page_in_a_browser_opens_none(world: ShellWorld) -> None:
