@@ -115,6 +115,7 @@ class Agent:
         self._settings = settings
         self._on_forbidden = on_forbidden
         self._let_go = asyncio.Event()
+        self._is_launched = False
         self._session: Served | None = None
         self._state, self._why = "connecting", ""
         self._since = time.monotonic()
@@ -143,7 +144,7 @@ class Agent:
         pause = BACKOFF_FIRST_SECONDS
         while not self._let_go.is_set():
             begun = time.monotonic()
-            why = await self._once()
+            why = await self._unless_let_go(self._once())
             if self._let_go.is_set():
                 return
             self._told("lost", why)
@@ -152,6 +153,18 @@ class Agent:
                 pause = BACKOFF_FIRST_SECONDS
             await _first(self._let_go.wait(), pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, self._settings.backoff_max_seconds)
+
+    async def _unless_let_go(self, once: Coroutine[Any, Any, str]) -> str:
+        """To its end; let go while nothing is launched yet, nothing is launched."""
+        task = asyncio.ensure_future(once)
+        try:
+            await _first(self._let_go.wait(), None, task)
+            if not self._is_launched:
+                task.cancel()
+            await asyncio.wait((task,))
+        finally:
+            await _ended(task)
+        return "" if task.cancelled() else task.result()
 
     async def _once(self) -> str:
         """One worker from its launch to its end; why it ended."""
@@ -162,6 +175,7 @@ class Agent:
         )
         try:
             async with self._launch(self.vhost, own) as far:
+                self._is_launched = True
                 why = await self._served(far, own)
             return one_line(f"{why} {far.last_words}", 300)
         except DtsError as error:
@@ -169,6 +183,8 @@ class Agent:
         except Exception as error:  # one host's trouble must not take the others along
             log.exception("launching on host %s failed", self.vhost.id)
             return f"{type(error).__name__} in this process"
+        finally:
+            self._is_launched = False
 
     async def _served(self, far: Far, own: Pass) -> str:
         serving = asyncio.ensure_future(

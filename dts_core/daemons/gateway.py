@@ -77,9 +77,7 @@ class Gateway:
 
     def follow(self, vhosts: Sequence[VirtualHost]) -> None:
         """Have a worker on each of these, and on no other."""
-        wanted = {
-            vhost.id: vhost for vhost in vhosts if vhost.mode == "agent" and not vhost.disabled
-        }
+        wanted = {vhost.id: vhost for vhost in vhosts if _is_wanted(vhost)}
         for host, agent in list(self._agents.items()):
             if self._tasks[host].done():
                 self._forget(host)
@@ -100,6 +98,11 @@ class Gateway:
         task = self._tasks.pop(host)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the keeper of host %s failed", host, exc_info=error)
+
+
+def _is_wanted(vhost: VirtualHost) -> bool:
+    """Whether a worker is to be there; not where what it would run was taken away."""
+    return vhost.mode == "agent" and not vhost.disabled and not vhost.taken_away_by
 
 
 def way_of(vhost: VirtualHost) -> Mapping[str, Any]:

@@ -81,6 +81,33 @@ async def test_two_hosts_planned_made_and_cleared(
     assert {each.doc_id for each in await hosts.recorded("teardown")} == {"web-1", "web-2"}
 
 
+async def test_a_removed_host_is_left_alone(
+    hosts: Fleet, machines: dict[str, SshServer], tmp_path: Path
+) -> None:
+    """The gateway, which launches what was set up, tries no more once that is taken away; set up again, it does."""
+    await add(hosts, {"web-1": machines["web-1"]})
+
+    async def words() -> str:
+        return await hosts.services.status.words_of("agent web-1")
+
+    await result(hosts, (await hosts.admin.vhosts.init("web-1")).id)
+    assert await words() == "up"
+    gone = await result(hosts, (await hosts.admin.vhosts.remove("web-1")).id)
+    assert gone["hosts"]["web-1"]["removed"]
+    assert await words() == ""
+    before = machines["web-1"].log().count("Starting session")
+    await hosts.admin.vhosts.update("web-1", labels={"a": "b"})  # it looks again
+    await hosts.add(machines["web-2"], "web-2", mode="agent", python="/usr/bin/python3")
+    await wait_until(
+        lambda: "Starting session" in machines["web-2"].log(), what="it has looked at all"
+    )
+    assert await words() == ""
+    assert machines["web-1"].log().count("Starting session") == before
+    assert not tree(tmp_path / "web-1")
+    await result(hosts, (await hosts.admin.vhosts.init("web-1")).id)
+    assert await words() == "up"
+
+
 async def test_a_budget_of_failures_stops_the_rest(
     hosts: Fleet, machines: dict[str, SshServer], tmp_path: Path
 ) -> None:

@@ -67,6 +67,8 @@ class Hosts:
         self.workers: list[Worker] = []
         self.trouble: Exception | None = None
         self.away: DtsError | None = None
+        self.slow: asyncio.Event | None = None
+        self.begun = 0
         self.gateway = Gateway(self.read, self.launch, self.serve, SETTINGS)
 
     def put(self, *vhosts: VirtualHost) -> None:
@@ -80,6 +82,9 @@ class Hosts:
     @asynccontextmanager
     async def launch(self, vhost: VirtualHost, own: Pass) -> AsyncIterator[Worker]:
         assert own.host == vhost.id
+        self.begun += 1
+        if self.slow is not None:
+            await self.slow.wait()
         if self.trouble is not None:
             raise self.trouble
         worker = Worker(own)
@@ -153,6 +158,34 @@ async def test_another_way_means_another_worker(hosts: Hosts) -> None:
     await wait_until(lambda: len(hosts.workers) == 3, what="another one")
     assert hosts.workers[0].is_gone
     await hosts.until("a", "b")
+
+
+async def test_nothing_is_launched_on_a_host_that_goes_meanwhile(hosts: Hosts) -> None:
+    """Removed while it is being logged in to: that ends at once, and no worker is started, however late it answers."""
+    hosts.slow = asyncio.Event()
+    hosts.put(vhost("a"))
+    await wait_until(lambda: hosts.begun == 1, what="it is being logged in to")
+    del hosts.stored["a"]
+    await wait_until(lambda: not hosts.gateway.words, what="it is let go")
+    hosts.slow.set()
+    hosts.put(vhost("b"))
+    await hosts.until("b")
+    assert [each.own.host for each in hosts.workers] == ["b"]
+
+
+async def test_what_was_taken_away_is_not_launched(hosts: Hosts) -> None:
+    """A set-up that was removed leaves the virtual host; its worker finishes, and comes back with the next set-up."""
+    hosts.put(vhost("a", set_up_by="one"))
+    await hosts.until("a")
+    hosts.workers[0].held = 1
+    hosts.put(vhost("a", set_up_by="one", taken_away_by="two"))
+    await wait_until(lambda: hosts.workers[0].told == [Drain("a")], what="it is told")
+    hosts.workers[0].held = 0
+    await hosts.until()
+    await wait_until(lambda: not hosts.gateway.words, what="nothing is said of it")
+    hosts.put(vhost("a", set_up_by="three"))
+    await hosts.until("a")
+    assert hosts.workers[-1].own.worker.startswith("a-three-")
 
 
 async def test_a_lost_worker_is_launched_again_and_why_is_told(hosts: Hosts) -> None:

@@ -8,9 +8,9 @@ from dts_core.builtin import Calling
 from dts_core.builtin.vhost.hosts import caller_of
 from dts_core.errors import SetupFailed
 from dts_core.model import VirtualHost
-from dts_core.vault import Secret
 
 if TYPE_CHECKING:
+    from dts_core.ssh.setup.farend import Sudo
     from dts_core.ssh.setup.setup import Setup
     from dts_core.ssh.setup.wish import Wish
     from dts_core.ssh.target import Target
@@ -39,11 +39,13 @@ class Heard:
         """Everything is in place: the worker that is waited for is the one that comes of it."""
         if not is_changed:
             self._since -= FRESH
-        if not self._is_agent or (not is_changed and await self.is_so()):
+        if not self._is_agent:
+            return
+        if not (is_changed or self._vhost.taken_away_by) and await self.is_so():
             return
         vhosts, caller = self._calling.services.vhosts, caller_of(self._calling)
         self._vhost = await vhosts.note(
-            caller, self._vhost.id, "set up", set_up_by=self._calling.job
+            caller, self._vhost.id, "set up", set_up_by=self._calling.job, taken_away_by=""
         )
 
     async def is_so(self) -> bool:
@@ -69,7 +71,7 @@ async def first_heartbeat(
     target: "Target",
     wish: "Wish",
     heard: Heard,
-    sudo: Secret | None,
+    sudo: "Sudo | None",
     seconds: float,
 ) -> None:
     """Wait for the first heartbeat.
