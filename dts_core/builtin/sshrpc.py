@@ -1,16 +1,14 @@
 """A command or a function on many hosts reached by SSH, with the end of each host kept."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
 
 from dts_core.builtin import Calling, NotAgain, current
+from dts_core.builtin.person import remotes_of
 from dts_core.children.calls import Call
 from dts_core.errors import DtsError
 from dts_core.pep723 import Script
-from dts_core.remote import Person, Remotes
 from dts_core.remote.job import FanOutJob
 from dts_core.remote.live import LiveOutputs
 from dts_core.remote.work import CallWork, Work
@@ -85,10 +83,9 @@ async def main(
     plan = FanOutPlan(at_once=at_once, batches=tuple(batches or ()), failures_max=failures_max)
     caller = msgspec.structs.replace(LOCAL, user=calling.submitter)
     work = Work(argv=argv or [], call=call, script=script, seconds=host_seconds, output_max=kept)
-    person = Person(own_keys=tuple(own_keys or ()), user=user) if ask or own_keys else None
     store, claim = calling.services.store, (calling.job, calling.epoch)
     async with (
-        _remotes(calling, person, ask=ask) as remotes,
+        remotes_of(calling, ask=ask, own_keys=own_keys, user=user) as remotes,
         LiveOutputs(store, *claim, len(hosts)) as live,
     ):
         # What was sent to a host is remembered by those of all.
@@ -101,29 +98,6 @@ async def main(
         shares = ", ".join(f"{count} {state}" for state, count in bad.items())
         raise HostsFailed(f"{sum(bad.values())} of {len(hosts)} hosts did not end ok: {shares}.")
     return {"hosts": len(hosts), **counts}
-
-
-@asynccontextmanager
-async def _remotes(calling: Calling, person: Person | None, *, ask: bool) -> AsyncIterator[Remotes]:
-    """The sessions of all; where a person is asked, some of their own that end with the job."""
-    if person is None:
-        yield calling.remotes
-        return
-    from dts_core.remote.asking import PersonAsking
-
-    asking = PersonAsking(
-        calling.services.questions,
-        calling.job,
-        calling.epoch,
-        calling.submitter,
-        seconds=calling.remotes.prompt_seconds,
-        answers=ask,
-    )
-    try:
-        async with calling.remotes.of_person(asking, person) as remotes:
-            yield remotes
-    finally:
-        asking.forget()
 
 
 async def _call(

@@ -8,6 +8,7 @@ import click
 from dts_core.cli.admin_output import written_line
 from dts_core.cli.admin_vhosts import vhosts
 from dts_core.cli.client_common import Where, print_json, print_table, server_options
+from dts_core.cli.person_options import Part, person_options
 from dts_core.text import clean
 
 if TYPE_CHECKING:
@@ -25,9 +26,12 @@ __all__ = ["vhosts"]
     help="Pin what is unknown without asking. Only for first set-ups you trust.",
 )
 @click.option("--no-trust", is_flag=True, help="Only look.")
+@person_options(login=False)
 @server_options
-def scan(where: Where, hosts: tuple[str, ...], yes: bool, no_trust: bool) -> int:
+def scan(where: Where, hosts: tuple[str, ...], yes: bool, no_trust: bool, **given: Any) -> int:
     """Look at the keys that hosts show, and pin those that are confirmed; nothing is shown to the hosts.
+
+    Only hosts that the way leads through are logged in to: --ask and --as-me count for those.
 
     Compare the fingerprints over another way: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host. A host
     that shows another key than the pinned one is never pinned here. Exit status 1: some show another one, or none.
@@ -37,8 +41,9 @@ def scan(where: Where, hosts: tuple[str, ...], yes: bool, no_trust: bool) -> int
       dts admin vhosts scan web-1 web-2
       dts admin vhosts scan 'web-[1-20]' --no-trust --json
     """  # noqa: D301 - below \b click keeps the lines
+    part = Part.taken(given, no_wait=False)
     with where.client() as client:
-        job, found = _scanned(client, hosts)
+        job, found = _scanned(client, where, hosts, part)
         if where.as_json:
             print_json({"scan": job.id, "hosts": found})
         else:
@@ -73,16 +78,18 @@ def _may_pin(where: Where, count: int, yes: bool) -> bool:
 @vhosts.command()
 @click.argument("vhost", metavar="ID")
 @click.argument("fingerprint", metavar="SHA256:...")
+@person_options(login=False)
 @server_options
-def trust(where: Where, vhost: str, fingerprint: str) -> None:
+def trust(where: Where, vhost: str, fingerprint: str, **given: Any) -> None:
     """Pin the key of a host if it is the one with this fingerprint, as its owner told it.
 
     \b
     Example:
       dts admin vhosts trust web-1 SHA256:9rW1...
     """  # noqa: D301 - below \b click keeps the lines
+    part = Part.taken(given, no_wait=False)
     with where.client() as client:
-        job, found = _scanned(client, (vhost,))
+        job, found = _scanned(client, where, (vhost,), part)
         state = found.get(vhost, {"state": "unreachable"})
         if state["state"] == "unreachable":
             raise click.ClickException(clean(state.get("why", "it shows no key"), 400))
@@ -105,9 +112,15 @@ def forget_key(where: Where, vhost: str, reason: str, yes: bool) -> None:
 
 
 def _scanned(
-    client: "SyncAdminClient", hosts: tuple[str, ...]
+    client: "SyncAdminClient", where: Where, hosts: tuple[str, ...], part: Part
 ) -> "tuple[JobView, dict[str, dict[str, Any]]]":
-    job = client.wait_for(client.vhosts.scan(hosts).id)
+    from dts_core.cli.ssh_asking import person_of, terminal_of
+    from dts_core.cli.vhost_run import followed
+
+    keys, person = person_of(part)
+    job = client.vhosts.scan(hosts, **person)
+    # A signature is told of, and asked about: whom the way leads through was not named before.
+    job = followed(client, where, job, terminal_of(part, keys, ()))
     if job.state != "done":
         why = job.error.message if job.error is not None else job.state
         raise click.ClickException(clean(f"the scan did not end well: {why}", 400))

@@ -6,6 +6,7 @@ from typing import Any, Final
 import click
 
 from dts_core.cli.client_common import Where, server_options
+from dts_core.cli.person_options import Part, person_options
 from dts_core.text import clean
 
 __all__ = ["ssh"]
@@ -62,13 +63,7 @@ class _AfterDashes(click.Command):
     "--max-failures", "failures_max", type=click.IntRange(0), metavar="N",
     help="With more hosts that are not ok, nothing new is begun.",
 )  # fmt: skip
-@click.option(
-    "--ask", is_flag=True, help="Answer here what logins ask: passwords, codes, passphrases."
-)
-@click.option("--as-me", is_flag=True, help="Log in with the keys of your own SSH agent.")
-@click.option(
-    "--login", "user", default="", metavar="USER", help="As this user there; with --ask or --as-me."
-)
+@person_options()
 @click.option(
     "--tty", is_flag=True, help="A shell on one host, in this terminal. Enter ~ . leaves."
 )
@@ -111,14 +106,13 @@ def ssh(
     if tty:
         return _shell(where, hosts, argv, given | {"show": show})
     choice = {name: given.pop(name) for name in ("again", "which", "group")}
-    part = {name: given.pop(name) for name in ("ask", "as_me", "user")}
-    _check_part(part, no_wait=no_wait)
+    part = Part.taken(given, no_wait=no_wait)
     given["batches"] = [size.strip() for size in given["batches"].split(",") if size.strip()]
     if show:
         _alone("--show", argv, given["function"], choice["again"])
         return show_run(where, show, hosts)
     if choice["again"]:
-        if part["user"]:
+        if part.login:
             raise click.UsageError("--again logs in as JOB did: --login is not taken with it.")
         _alone("--again", argv, given["function"], *hosts, *given["labels"])
         which = choice["which"] or ("group" if choice["group"] else "not_ok")
@@ -133,20 +127,10 @@ def ssh(
     return start(where, hosts, argv, given, part, yes=yes, no_wait=no_wait)
 
 
-def _check_part(part: dict[str, Any], *, no_wait: bool) -> None:
-    """Let pass who can take part in the logins as they say."""
-    if part["ask"] and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError("Nobody can be asked here: --ask needs a terminal.")
-    if part["user"] and not (part["ask"] or part["as_me"]):
-        raise click.UsageError("--login goes with --ask or --as-me.")
-    if no_wait and (part["ask"] or part["as_me"]):
-        raise click.UsageError("--no-wait leaves nobody to answer: not with --ask or --as-me.")
-
-
 def _shell(where: Where, hosts: list[str], argv: list[str], given: dict[str, Any]) -> int:
     from dts_core.cli.shell import run_shell
 
-    others = ("function", "labels", "again", "show", "ask", "as_me", "user")
+    others = ("function", "labels", "again", "show", "ask", "as_me", "login")
     if len(hosts) != 1 or argv or any(given[name] for name in others):
         raise click.UsageError("--tty takes one host and nothing else.")
     return run_shell(where, hosts[0])

@@ -4,10 +4,11 @@ import contextlib
 import getpass
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dts_core.cli.person_options import Part
 from dts_core.clients.own_agent import OwnAgent, OwnKey
 from dts_core.errors import ConfigError, DtsError, Forbidden
 from dts_core.plain.ssh import asked_by, signed_for
@@ -16,9 +17,23 @@ from dts_core.text import clean
 if TYPE_CHECKING:
     from dts_core.clients import SyncAdminClient
     from dts_core.views.questions import QuestionView
-    from dts_core.views.ssh import HostRunList
 
-__all__ = ["Terminal"]
+__all__ = ["Terminal", "person_of", "terminal_of"]
+
+
+def person_of(part: Part) -> tuple[list[OwnKey], dict[str, Any]]:
+    """Keys of the SSH agent here, where they are wanted, and what of it all the server is told.
+
+    Raises:
+        ConfigError: There is no SSH agent here, or it has no key.
+    """
+    keys = OwnAgent().keys() if part.as_me else []
+    return keys, {"ask": part.ask, "own_keys": [key.line for key in keys]}
+
+
+def terminal_of(part: Part, keys: Sequence[OwnKey], hosts: Sequence[str]) -> "Terminal | None":
+    """Who answers here; None: nobody takes part."""
+    return Terminal(keys, hosts, part) if part.is_taken else None
 
 
 class Terminal:
@@ -27,24 +42,20 @@ class Terminal:
     Args:
         keys: Of the SSH agent here, that the run may log in with.
         hosts: Where they were told that it goes; a signature for another one is asked for.
-        ask: Whether there is a person at the terminal.
-        user: Who is to log in to these hosts; empty: as each of them says.
+        part: Whether there is a person at the terminal, and who is to log in to these hosts.
     """
 
-    def __init__(
-        self, keys: Sequence[OwnKey], hosts: Sequence[str], *, ask: bool, user: str = ""
-    ) -> None:
+    def __init__(self, keys: Sequence[OwnKey], hosts: Sequence[str], part: Part) -> None:
         self._agent = OwnAgent()
         self._keys = {key.line for key in keys}
         self._hosts = set(hosts)
-        self._ask = ask
-        self._user = user
+        self._ask = part.ask
+        self._can_ask = part.ask or (sys.stdin.isatty() and sys.stderr.isatty())
+        self._user = part.login
         self._done: set[str] = set()
 
-    def look(self, client: "SyncAdminClient", job: str, listed: "HostRunList") -> None:
+    def look(self, client: "SyncAdminClient", job: str) -> None:
         """Answer what is open, if anything is."""
-        if not listed.questions:
-            return
         for question in client.ssh.questions(job).items:
             if question.id in self._done:
                 continue
@@ -90,7 +101,7 @@ class Terminal:
     def _may(self, host: str) -> bool:
         """Whether a host that the way leads through gets one too."""
         with contextlib.suppress(EOFError):
-            return self._ask and _yes(f"{clean(host, 120)} is on the way: sign?")
+            return self._can_ask and _yes(f"{clean(host, 120)} is on the way: sign?")
         return False
 
 

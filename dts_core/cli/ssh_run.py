@@ -10,6 +10,8 @@ import click
 
 from dts_core.cli.client_common import Where, print_json, print_line
 from dts_core.cli.client_jobs import json_value, keywords
+from dts_core.cli.person_options import Part
+from dts_core.cli.ssh_asking import Terminal, person_of, terminal_of
 from dts_core.cli.ssh_stream import Printed
 from dts_core.hostsets import fold
 from dts_core.plain import words
@@ -17,9 +19,7 @@ from dts_core.plain.ssh import counts, group_text, how
 from dts_core.text import clean
 
 if TYPE_CHECKING:
-    from dts_core.cli.ssh_asking import Terminal
     from dts_core.clients import SyncAdminClient
-    from dts_core.clients.own_agent import OwnKey
     from dts_core.views.ssh import HostRunList, HostRunView, SshStarted
 
 __all__ = ["again", "show_run", "start"]
@@ -33,7 +33,7 @@ def start(
     hosts: Sequence[str],
     argv: Sequence[str],
     given: Mapping[str, Any],
-    part: Mapping[str, Any],
+    part: Part,
     *,
     yes: bool,
     no_wait: bool,
@@ -47,9 +47,8 @@ def start(
         "args": [json_value(text, "--arg") for text in given["args"]],
         "kwargs": keywords(given["kwargs"]),
     }
-    keys, person = _person(part)
-    if part["user"]:
-        person["user"] = part["user"]
+    keys, person = person_of(part)
+    person["user"] = part.login
     labels = dict(_label(text) for text in given["labels"])
     with where.client() as client:
         plan = client.ssh.start(hosts, labels=labels, dry_run=True, **call, **options, **person)
@@ -58,7 +57,7 @@ def start(
         _confirm(where, plan, what, yes=yes)
         # On exactly those that were shown, whatever has changed since.
         started = client.ssh.start(plan.hosts, **call, **options, **person)
-        asking = _terminal(part, keys, started)
+        asking = terminal_of(part, keys, started.hosts)
         # What logins ask is answered between looks at all hosts.
         streams = streams and asking is None
         return _finish(where, client, started, asking, no_wait=no_wait, streams=streams)
@@ -69,7 +68,7 @@ def again(
     job: str,
     which: str,
     digest: str,
-    part: Mapping[str, Any],
+    part: Part,
     *,
     yes: bool,
     no_wait: bool,
@@ -77,12 +76,12 @@ def again(
     """The same for a run that is done again on some of its hosts."""
     if not yes and (where.as_json or not sys.stdin.isatty()):
         raise click.UsageError("Nobody can be asked here: add --yes.")
-    keys, person = _person(part)
+    keys, person = person_of(part)
     with where.client() as client:
         plan = client.ssh.again(job, which, digest=digest, dry_run=True, **person)
         _confirm(where, plan, f"job {job} again, {which.replace('_', ' ')}", yes=yes)
         started = client.ssh.again(job, which, digest=digest, **person)
-        asking = _terminal(part, keys, started)
+        asking = terminal_of(part, keys, started.hosts)
         return _finish(where, client, started, asking, no_wait=no_wait)
 
 
@@ -101,26 +100,6 @@ def show_run(where: Where, job: str, hosts: Sequence[str]) -> int:
                 if text:
                     print_line(text.rstrip("\n"))
     return 0 if all(output.state == "ok" for output in outputs) else 1
-
-
-def _person(part: Mapping[str, Any]) -> "tuple[list[OwnKey], dict[str, Any]]":
-    """Keys of the SSH agent here, where they are wanted, and what the server is told."""
-    if not part["as_me"]:
-        return [], {"ask": part["ask"]}
-    from dts_core.clients.own_agent import OwnAgent
-
-    keys = OwnAgent().keys()
-    return keys, {"ask": part["ask"], "own_keys": [key.line for key in keys]}
-
-
-def _terminal(
-    part: Mapping[str, Any], keys: "Sequence[OwnKey]", started: "SshStarted"
-) -> "Terminal | None":
-    if not (part["ask"] or keys):
-        return None
-    from dts_core.cli.ssh_asking import Terminal
-
-    return Terminal(keys, started.hosts, ask=part["ask"], user=part["user"])
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -152,7 +131,7 @@ def _finish(
     where: Where,
     client: "SyncAdminClient",
     started: "SshStarted",
-    asking: "Terminal | None",
+    asking: Terminal | None,
     *,
     no_wait: bool,
     streams: bool = False,
@@ -210,7 +189,7 @@ class _Live:
 
 
 def _follow(
-    client: "SyncAdminClient", job: str, live: _Live, asking: "Terminal | None" = None
+    client: "SyncAdminClient", job: str, live: _Live, asking: Terminal | None = None
 ) -> None:
     """Until it is over; a server that is away meanwhile is waited for by the client's own tries."""
     position = 0
@@ -218,8 +197,8 @@ def _follow(
         while True:
             listed = client.ssh.changes(job, position, limit=PAGE)
             live.show(listed)
-            if asking is not None:
-                asking.look(client, job, listed)
+            if asking is not None and listed.questions:
+                asking.look(client, job)
             position = listed.position
             if len(listed.items) == PAGE:
                 continue

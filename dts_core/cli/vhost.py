@@ -6,6 +6,7 @@ import click
 
 from dts_core.cli.admin_vhosts import host_fields, host_options
 from dts_core.cli.client_common import Where, server_options
+from dts_core.cli.person_options import Part, person_options
 from dts_core.cli.vhost_import import import_
 
 __all__ = ["vhost"]
@@ -51,6 +52,7 @@ def many_options(command: Any) -> Any:
               show_default=True, metavar="SECONDS", help="For each first heartbeat.")  # fmt: skip
 @click.option("--again", default="", metavar="JOB", help="The same as that job, on some hosts.")
 @click.option("--which", type=click.Choice(WHICH), help="On which; with --again. [not_ok]")
+@person_options(sudo=True)
 @many_options
 @host_options
 @server_options
@@ -76,12 +78,17 @@ def init(
       dts vhost init web-1 --address web-1.example.org --user deploy --key-file k --known-host-file h
       dts vhost init 'web-[1-200]' --batch 10 --failures 0
       dts vhost init --again JOB --which failed
+      dts vhost init web-1 --ask
     """  # noqa: D301 - below \b click keeps the lines
+    from dts_core.cli.ssh_asking import person_of, terminal_of
     from dts_core.cli.vhost_run import chosen, confirm, started_again, told
 
+    part = Part.taken(given, no_wait=no_wait)
     labels = given.pop("labels") if given["address"] is None else ()
     if bool(again) == bool(vhosts or labels) or (which and not again):
         raise click.UsageError("Name virtual hosts, or --label; or --again JOB with --which.")
+    if again and part.login:
+        raise click.UsageError("--login: as whom the job logged in, it does again.")
     options = {
         "dry_run": given.pop("dry_run"),
         "scope": given.pop("scope"),
@@ -94,17 +101,19 @@ def init(
     fields = host_fields({"labels": (), **given})
     if fields and ("address" not in fields or len(vhosts) != 1):
         raise click.UsageError(ONE_NEW)
+    keys, person = person_of(part)
     with where.client() as client:
         if again:
-            job = started_again(client, where, again, which or "not_ok", yes=yes)
-            return told(client, where, job, no_wait=no_wait)
+            hosts, job = started_again(client, where, again, which or "not_ok", person, yes=yes)
+            return told(client, where, job, terminal_of(part, keys, hosts), no_wait=no_wait)
         if fields:
             client.vhosts.add(vhosts[0], **fields)
         hosts, is_plain = chosen(client, vhosts, labels)
         if not is_plain and not options["dry_run"]:
             confirm(where, hosts, "Make workers of them?", yes=yes)
+        options |= person | {"user": part.login}
         job = client.vhosts.init(hosts[0], others=hosts[1:], **options)
-        return told(client, where, job, no_wait=no_wait)
+        return told(client, where, job, terminal_of(part, keys, hosts), no_wait=no_wait)
 
 
 @vhost.command()
@@ -158,6 +167,7 @@ def rotate(
 @click.argument("vhosts", metavar="SELECTOR...", nargs=-1, required=True)
 @click.option("--scope", type=SCOPE, default="user", show_default=True, help="As it was set up.")
 @click.option("--keep-data", is_flag=True, help="Leave the worker's data folder.")
+@person_options(sudo=True)
 @click.option("--no-wait", is_flag=True, help="Print the id of the job, and do not wait for it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @server_options
@@ -168,15 +178,20 @@ def remove(
     keep_data: bool,
     no_wait: bool,
     yes: bool,
+    **given: Any,
 ) -> int:
     """Take away from hosts everything that `init` made there, and see that nothing is left.
 
     The virtual hosts themselves stay; `dts admin vhosts delete` removes them. Exit status 1: something is left.
     """
+    from dts_core.cli.ssh_asking import person_of, terminal_of
     from dts_core.cli.vhost_run import chosen, confirm, told
 
+    part = Part.taken(given, no_wait=no_wait)
+    keys, person = person_of(part)
     with where.client() as client:
         hosts, _ = chosen(client, vhosts, ())
         confirm(where, hosts, "Stop their workers and remove them there?", yes=yes)
-        job = client.vhosts.remove(hosts[0], others=hosts[1:], scope=scope, keep_data=keep_data)
-        return told(client, where, job, no_wait=no_wait)
+        options = person | {"scope": scope, "keep_data": keep_data, "user": part.login}
+        job = client.vhosts.remove(hosts[0], others=hosts[1:], **options)
+        return told(client, where, job, terminal_of(part, keys, hosts), no_wait=no_wait)

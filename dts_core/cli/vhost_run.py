@@ -1,12 +1,13 @@
 """Jobs that set hosts up, from the command line: their hosts chosen, followed, and told one by one."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from dts_core.cli.client_common import Where, print_json, print_line, print_table
+from dts_core.cli.ssh_asking import Terminal
 from dts_core.hostsets import fold, split_names
 from dts_core.plain import words
 from dts_core.text import clean
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from dts_core.clients.client import SyncAdminClient
     from dts_core.views import JobView
 
-__all__ = ["chosen", "confirm", "started_again", "told"]
+__all__ = ["chosen", "confirm", "followed", "started_again", "told"]
 
 LOOK_SECONDS: Final = 1.0
 _MARKS: Final = frozenset("*?[,")
@@ -46,24 +47,39 @@ def confirm(where: Where, hosts: Sequence[str], question: str, *, yes: bool) -> 
 
 
 def started_again(
-    client: "SyncAdminClient", where: Where, job: str, which: str, *, yes: bool
-) -> "JobView":
-    """The same as a job, on those of its hosts that ended in one way."""
-    plan = client.ssh.again(job, which, dry_run=True)
+    client: "SyncAdminClient",
+    where: Where,
+    job: str,
+    which: str,
+    person: Mapping[str, Any],
+    *,
+    yes: bool,
+) -> "tuple[list[str], JobView]":
+    """The same as a job, on those of its hosts that ended in one way: which, and the job."""
+    plan = client.ssh.again(job, which, dry_run=True, **person)
     confirm(where, plan.hosts, f"The same again there, as job {clean(job, 60)}?", yes=yes)
-    started = client.ssh.again(job, which).job
-    assert started is not None
-    return started
+    started = client.ssh.again(job, which, **person)
+    assert started.job is not None
+    return started.hosts, started.job
 
 
-def told(client: "SyncAdminClient", where: Where, job: "JobView", *, no_wait: bool) -> int:
-    """Follow the job to its end unless that is not wanted, and tell it; the exit status."""
-    job = job if no_wait else _followed(client, where, job)
+def told(
+    client: "SyncAdminClient",
+    where: Where,
+    job: "JobView",
+    asking: Terminal | None = None,
+    *,
+    no_wait: bool,
+) -> int:
+    """Follow the job to its end unless that is not wanted, answer what it asks, and tell it; the exit status."""
+    job = job if no_wait else followed(client, where, job, asking)
     return _told(where, job, no_wait=no_wait)
 
 
-def _followed(client: "SyncAdminClient", where: Where, job: "JobView") -> "JobView":
-    """Wait for the job, and say what it does meanwhile."""
+def followed(
+    client: "SyncAdminClient", where: Where, job: "JobView", asking: Terminal | None
+) -> "JobView":
+    """Wait for the job, say what it does meanwhile, and have answered what its logins ask."""
     from dts_core.states import FINAL, JobState
 
     said = ""
@@ -72,6 +88,8 @@ def _followed(client: "SyncAdminClient", where: Where, job: "JobView") -> "JobVi
         if job.progress_text and job.progress_text != said and not where.as_json:
             said = job.progress_text
             click.echo(clean(said, 400), err=True)
+        if asking is not None:
+            asking.look(client, job.id)
     return job
 
 

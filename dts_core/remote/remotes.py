@@ -81,6 +81,11 @@ class Remotes:
         """In which a person answers."""
         return self._settings.prompt_seconds
 
+    @property
+    def asking(self) -> "Asking | None":
+        """Who answers what hosts ask; None: nobody."""
+        return self._asking
+
     def of_person(self, asking: "Asking", person: "Person") -> "Remotes":
         """A pool apart, for one run in which a person is asked: nobody else comes to use what they logged in to."""
         made = Remotes(self._services, self._settings, asking)
@@ -141,14 +146,19 @@ class Remotes:
             VaultError: There is no vault, or a secret does not open.
             ConfigError: A file that it names is not there, or not private.
         """
+        target = await self._led_to(caller, vhost_id, why=why, end=vhost_id)
+        return target if self._person is None else _as_person(target, self._person)
+
+    async def _led_to(self, caller: Caller, vhost_id: str, *, why: str, end: str) -> Target:
+        """The target of a virtual host; to the `end` a person's own keys are shown in place of what is stored."""
         await self.open()
         way = await self._way(caller, vhost_id)
         target: Target | None = None
         for vhost in reversed(way):
-            shown = await self._shown(caller, vhost, is_end=vhost.id == vhost_id, why=why)
+            shown = await self._shown(caller, vhost, is_end=vhost.id == end, why=why)
             target = target_of(vhost, shown, target)
         assert target is not None
-        return target if self._person is None else _as_person(target, self._person)
+        return target
 
     async def _shown(
         self, caller: Caller, vhost: VirtualHost, *, is_end: bool, why: str
@@ -180,7 +190,9 @@ class Remotes:
         """
         await self.open()
         vhost = await self._vhosts.load(caller, vhost_id)
-        jump = await self.target(caller, vhost.jump, why=why) if vhost.jump else None
+        jump = None
+        if vhost.jump:
+            jump = await self._led_to(caller, vhost.jump, why=why, end=vhost_id)
         return looked_at(vhost, jump)
 
     def packages(self, settings: SetupSettings) -> "Packages":

@@ -28,12 +28,13 @@ from dts_core.views.ssh import (
     RunState,
 )
 
-__all__ = ["INIT", "REMOVE", "ROTATE", "SETUPS", "SSHRPC", "HostRuns", "hosts_of"]
+__all__ = ["INIT", "REMOVE", "ROTATE", "SCAN", "SETUPS", "SSHRPC", "HostRuns", "hosts_of"]
 
 SSHRPC: Final = "dts/sshrpc"
 INIT: Final = "dts/vhost.init"
 REMOVE: Final = "dts/vhost.remove"
 ROTATE: Final = "dts/vhost.rotate"
+SCAN: Final = "dts/vhost.scan"
 SETUPS: Final = (INIT, REMOVE, ROTATE)
 GROUPS_MAX: Final = 200
 """Most groups of one answer."""
@@ -68,8 +69,15 @@ class HostRuns:
         Raises:
             NotFound: There is none that the caller sees.
         """
+        return await self._of(caller, job_id, SSHRPC, *SETUPS)
+
+    async def logging_in(self, caller: Caller, job_id: str) -> Job:
+        """A job whose logins may ask: of a fan-out, or a scan. Raises as `job`."""
+        return await self._of(caller, job_id, SSHRPC, *SETUPS, SCAN)
+
+    async def _of(self, caller: Caller, job_id: str, *functions: str) -> Job:
         job = await self._jobs.get(caller, job_id)
-        if job.function not in (SSHRPC, *SETUPS):
+        if job.function not in functions:
             raise NotFound(f"job {job.id} goes to no hosts by SSH: it is one of {job.function}.")
         return job
 

@@ -14,10 +14,12 @@ from dts_core.services.access import Caller
 from dts_core.services.admin import AdminWriter
 from dts_core.services.events import EventBus
 from dts_core.services.hostchoice import choose_hosts
+from dts_core.services.hostruns import SCAN
 from dts_core.services.jobs import Jobs
 from dts_core.services.mail import MAILER, Mail, post
 from dts_core.services.mailaddress import ADMINISTRATORS
 from dts_core.services.mailtext import OPENED, alarm_letter
+from dts_core.services.person import person_arguments
 from dts_core.services.vhosts import VHOSTS, Vhosts
 from dts_core.ssh.base import fingerprint
 from dts_core.states import FINAL
@@ -28,7 +30,6 @@ from dts_core.views.vhosts import ScanRequest
 
 __all__ = ["HostTrust"]
 
-SCAN: Final = "dts/vhost.scan"
 RULE: Final = "host_key"
 """Name of the alarm of a host that shows another key than the pinned one."""
 TRUST: Final = "trust"
@@ -88,8 +89,9 @@ class HostTrust:
             InvalidInput: There is no such host.
         """
         hosts = await choose_hosts(self._store, request.hosts, request.labels)
+        arguments = {"hosts": hosts, **person_arguments(request)}
         submission = SubmitRequest(
-            function=SCAN, kwargs=msgspec.Raw(msgspec.json.encode({"hosts": hosts}))
+            function=SCAN, kwargs=msgspec.Raw(msgspec.json.encode(arguments))
         )
         return await self._jobs.submit(caller, submission, key=key, digest=digest)
 

@@ -122,7 +122,7 @@ class Questions:
         Raises:
             NotFound: There is no such job that the caller sees.
         """
-        job = await self._runs.job(caller, job_id)
+        job = await self._runs.logging_in(caller, job_id)
         found = await open_questions(self._store, job)
         return QuestionList(
             items=[question_view(each) for each in found if not self._is_late(each)]
@@ -138,7 +138,7 @@ class Questions:
             Forbidden: It is not the caller's. The attempt is recorded, as is each of these.
             Conflict: It was answered already, or its time is over, or who asked has ended.
         """
-        job = await self._runs.job(caller, job_id)
+        job = await self._runs.logging_in(caller, job_id)
         question = await self.find(question_id)
         if question is None or question.job != job.id:
             raise NotFound(

@@ -14,12 +14,13 @@ from dts_core.services.functions import Functions
 from dts_core.services.hostchoice import batch_sizes, choose_hosts
 from dts_core.services.hostruns import SETUPS, SSHRPC, HostRuns, hosts_of
 from dts_core.services.jobs import Jobs
+from dts_core.services.person import again_arguments, person_arguments
 from dts_core.services.setups import Setups
 from dts_core.services.targets import Targets
 from dts_core.stores.base import Store
 from dts_core.text import clean
 from dts_core.views import SubmitRequest, job_view
-from dts_core.views.ssh import SshAgain, SshPerson, SshRequest, SshStarted
+from dts_core.views.ssh import SshAgain, SshRequest, SshStarted
 
 __all__ = ["RemoteCalls"]
 
@@ -79,11 +80,7 @@ class RemoteCalls:
                 "a command or a function is expected, and not both.",
                 fields={"argv": "give argv or function"},
             )
-        if request.user and not (request.ask or request.own_keys):
-            raise InvalidInput(
-                "another user is logged in as by a person: with answers or keys of their own.",
-                fields={"user": "give ask or own_keys too"},
-            )
+        person = person_arguments(request)
         version = await self._version(caller, request)
         hosts = await choose_hosts(self._store, request.hosts, request.labels)
         sizes = batch_sizes(request.batches, len(hosts))
@@ -96,7 +93,7 @@ class RemoteCalls:
             "batches": sizes,
             "failures_max": request.failures_max,
         }
-        arguments |= _person(request) | ({"user": request.user} if request.user else {})
+        arguments |= person
         if request.argv:
             arguments["argv"] = request.argv
         else:
@@ -130,17 +127,10 @@ class RemoteCalls:
         if job.function in SETUPS:
             if dry_run:
                 return SshStarted(hosts=hosts)
-            started = await self._setups.again(caller, job, hosts, key=key, digest=digest)
+            started = await self._setups.again(caller, job, hosts, request, key=key, digest=digest)
             return SshStarted(hosts=hosts_of(started), job=job_view(started))
         arguments = msgspec.json.decode(job.kwargs, type=dict[str, Any])
-        arguments = {name: arguments[name] for name in arguments.keys() - {"ask", "own_keys"}}
-        arguments |= _person(request)
-        if arguments.get("user") and not (request.ask or request.own_keys):
-            raise InvalidInput(
-                f"job {job.id} logged in as {clean(arguments['user'], 64)}, by a person.",
-                fields={"ask": "give ask or own_keys"},
-                advice="Run it again with --ask or --as-me.",
-            )
+        arguments = again_arguments(job, arguments, request)
         sizes = [str(size) for size in arguments.get("batches") or []]
         arguments |= {"hosts": hosts, "batches": batch_sizes(sizes, len(hosts))}
         if dry_run:
@@ -182,12 +172,6 @@ class RemoteCalls:
         job: Job = await self._jobs.submit(caller, submission, key=key, digest=digest)
         # Of a request that was sent again, the job that stands for it says where it goes.
         return SshStarted(hosts=hosts_of(job), batches=arguments["batches"], job=job_view(job))
-
-
-def _person(request: SshPerson) -> dict[str, Any]:
-    """What of the arguments says how whoever starts it takes part."""
-    asked: dict[str, Any] = {"ask": True} if request.ask else {}
-    return asked | ({"own_keys": request.own_keys} if request.own_keys else {})
 
 
 def _ops(arguments: dict[str, Any], of: str) -> dict[str, Any]:

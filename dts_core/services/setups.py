@@ -10,10 +10,12 @@ from dts_core.services.access import Caller
 from dts_core.services.admin import AdminWriter
 from dts_core.services.hostruns import INIT, REMOVE, ROTATE
 from dts_core.services.jobs import Jobs
+from dts_core.services.person import again_arguments, person_arguments
 from dts_core.services.signing import Signing
 from dts_core.services.vhosts import VHOSTS, Vhosts
 from dts_core.settings import BrokerSettings, SetupSettings
 from dts_core.views import RotateKeyRequest, SetupRequest, SubmitRequest, TeardownRequest
+from dts_core.views.ssh import SshLogin, SshPerson
 
 __all__ = ["Setups"]
 
@@ -21,6 +23,7 @@ KINDS: Final = {INIT: "init", REMOVE: "teardown", ROTATE: "rotate"}
 """What their starts are recorded as."""
 HOST_SECONDS: Final = 600.0
 """What one host may take beside its waiting; a job has that for each round of hosts at once."""
+_PERSON: Final = set(SshLogin.__struct_fields__)
 TEARDOWN_AT_ONCE: Final = 20
 """As `dts/vhost.remove` has it."""
 
@@ -79,6 +82,7 @@ class Setups:
 
         Raises:
             NotFound: One of them is not there.
+            InvalidInput: Another user is named, and nobody takes part.
         """
         others = len(request.others)
         rounds = 1 + others // request.at_once + (others // request.batch if request.batch else 0)
@@ -113,14 +117,23 @@ class Setups:
         return await self._on(ROTATE, caller, vhost, request, seconds, key, digest)
 
     async def again(
-        self, caller: Caller, job: Job, vhosts: Sequence[str], *, key: str = "", digest: bytes = b""
+        self,
+        caller: Caller,
+        job: Job,
+        vhosts: Sequence[str],
+        person: SshPerson,
+        *,
+        key: str = "",
+        digest: bytes = b"",
     ) -> Job:
-        """Start the same as such a job, on some of its virtual hosts; what they are to trust is what counts now.
+        """Start the same as such a job, on some of its virtual hosts; who takes part, and what they trust, is said anew.
 
         Raises:
             NotFound: One of them is not there any more.
+            InvalidInput: The job logged in as another user, and now nobody takes part.
         """
         arguments = msgspec.json.decode(job.kwargs, type=dict[str, Any])
+        arguments = again_arguments(job, arguments, person)
         arguments["vhosts"] = list(vhosts)
         if job.function == INIT:  # there may be another key since
             arguments["public_keys"] = self.public_keys
@@ -134,6 +147,9 @@ class Setups:
     ) -> Job:  # fmt: skip
         """What was asked for one virtual host and others, as arguments of a job that goes to each once."""
         arguments: dict[str, Any] = msgspec.to_builtins(request)
+        if isinstance(request, SshLogin):
+            arguments = {name: arguments[name] for name in arguments.keys() - _PERSON}
+            arguments |= person_arguments(request)
         vhosts = list(dict.fromkeys([vhost, *arguments.pop("others")]))
         arguments |= {"vhosts": vhosts, **(more or {})}
         return await self._start(caller, function, arguments, seconds, key, digest)

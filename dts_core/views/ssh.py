@@ -38,7 +38,14 @@ class SshPerson(View, frozen=True, forbid_unknown_fields=True):
     """Public keys of their SSH agent, `TYPE BASE64`: log in with these; each signature is asked of them."""
 
 
-class SshPlan(SshPerson, frozen=True, forbid_unknown_fields=True):
+class SshLogin(SshPerson, frozen=True, forbid_unknown_fields=True):
+    """The same, where they may be another user of the hosts."""
+
+    user: Annotated[str, Meta(pattern=r"^([A-Za-z0-9_.][A-Za-z0-9_.@\\-]{0,63})?$")] = ""
+    """Log in as this user of the hosts; with `ask` or `own_keys`. Empty: as each virtual host says."""
+
+
+class SshPlan(SshLogin, frozen=True, forbid_unknown_fields=True):
     """How a run goes about its hosts."""
 
     at_once: Annotated[int, Meta(ge=1, le=1000)] = 64
@@ -64,8 +71,6 @@ class SshRequest(SshPlan, frozen=True, forbid_unknown_fields=True):
     """In place of it: namespace/name of a stored function."""
     version: Annotated[str, Meta(max_length=64)] = ""
     """Its hash; empty: the default one."""
-    user: Annotated[str, Meta(pattern=r"^([A-Za-z0-9_.][A-Za-z0-9_.@\\-]{0,63})?$")] = ""
-    """Log in as this user of the hosts; with `ask` or `own_keys`. Empty: as each virtual host says."""
     args: msgspec.Raw = msgspec.Raw(b"[]")
     kwargs: msgspec.Raw = msgspec.Raw(b"{}")
 

@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from dts_core.views.base import View
 from dts_core.views.declared import HIDDEN, LINES, Document
+from dts_core.views.ssh import SshLogin, SshPerson
 
 Auth: TypeAlias = Literal["key", "agent", "password", "certificate", "ask"]
 Mode: TypeAlias = Literal["service", "agent"]
@@ -76,8 +77,8 @@ class VhostDocument(Document, VhostGiven, total=False):
     ]
 
 
-class ScanRequest(View, frozen=True, forbid_unknown_fields=True):
-    """POST /admin/vhosts/scan: whose keys to look at, chosen as for POST /ssh."""
+class ScanRequest(SshPerson, frozen=True, forbid_unknown_fields=True):
+    """POST /admin/vhosts/scan: whose keys to look at, chosen as for POST /ssh; hosts of the way may ask."""
 
     hosts: Annotated[
         list[Annotated[str, Meta(min_length=1, max_length=300)]], Meta(max_length=10_000)
@@ -100,7 +101,7 @@ class ForgetKeyRequest(View, frozen=True, forbid_unknown_fields=True):
     """Why the host may show another key: it is recorded."""
 
 
-class SetupRequest(View, frozen=True, forbid_unknown_fields=True):
+class SetupRequest(SshLogin, frozen=True, forbid_unknown_fields=True):
     """POST /admin/vhosts/{id}/init: make a worker of it."""
 
     dry_run: bool = False
@@ -121,7 +122,7 @@ class SetupRequest(View, frozen=True, forbid_unknown_fields=True):
     """How long to wait for the first heartbeat of each."""
 
 
-class TeardownRequest(View, frozen=True, forbid_unknown_fields=True):
+class TeardownRequest(SshLogin, frozen=True, forbid_unknown_fields=True):
     """POST /admin/vhosts/{id}/remove: take away what `init` made there; the virtual host itself stays."""
 
     scope: Literal["user", "system"] = "user"

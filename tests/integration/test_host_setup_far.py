@@ -13,28 +13,13 @@ import pytest
 
 from dts_core.errors import SetupFailed
 from dts_core.ssh.pool import Sessions
-from dts_core.ssh.setup.farend import ANSWER_MAX, FarEnd
+from dts_core.ssh.setup.farend import ANSWER_MAX, FarEnd, Sudo
 from dts_core.ssh.setup.setup import Setup
 from dts_core.ssh.setup.wheels.release import Shelf
 from dts_core.vault import Secret
-from tests.support.setups import shelf_folder, wish_for
+from tests.support.setups import FAKE_SUDO, SUDO, shelf_folder, wish_for
 from tests.support.sshliar import Liar, lying, run_here
 
-SUDO = "Canary-of-sudo-55aa"
-FAKE_SUDO = f"""#!/bin/sh
-# As sudo -S -p PROMPT -- COMMAND, or sudo -n -- COMMAND.
-echo "$*" >> "$RECORD/sudo"
-if [ "$1" = -n ]; then echo "sudo: a password is required" >&2; exit 1; fi
-prompt=$3
-shift 4
-for try in 1 2 3; do
-    printf %s "$prompt" >&2
-    read -r given || exit 1
-    [ "$given" = {SUDO} ] && exec "$@"
-    echo "Sorry, try again." >&2
-done
-exit 1
-"""
 FAKE_SYSTEMCTL = """#!/bin/sh
 echo "systemctl $*" >> "$RECORD/systemd"
 [ "$1" = --user ] && shift
@@ -55,6 +40,15 @@ disable-linger) rm -f "$RECORD/linger" ;;
 show-user) [ -e "$RECORD/linger" ] && echo yes || echo no ;;
 esac
 """
+
+
+def telling(password: str) -> Sudo:
+    """Has a password for sudo."""
+
+    async def told() -> Secret | None:
+        return Secret(password)
+
+    return told
 
 
 @pytest.fixture
@@ -86,7 +80,7 @@ async def test_sudo_gets_its_password_down_the_channel_alone(liar: Liar, record:
     async with (
         Sessions() as sessions,
         sessions.session(liar.target()) as session,
-        FarEnd.opened(session, root=True, password=Secret(SUDO)) as far,
+        FarEnd.opened(session, root=True, sudo=telling(SUDO)) as far,
     ):
         told = await far.ask("facts")
     assert told["facts"]["uid"] == os.geteuid()
@@ -99,7 +93,7 @@ async def test_a_password_that_sudo_refuses_is_tried_once(liar: Liar, record: Pa
     """A second try would count against the account."""
     async with Sessions() as sessions, sessions.session(liar.target()) as session:
         with pytest.raises(SetupFailed, match="sudo does not take the password") as told:
-            async with FarEnd.opened(session, root=True, password=Secret("Wrong-Canary-9")):
+            async with FarEnd.opened(session, root=True, sudo=telling("Wrong-Canary-9")):
                 raise AssertionError("it was let through")
     assert "Wrong-Canary-9" not in str(told.value)
 

@@ -13,6 +13,21 @@ from dts_core.vault import Secret
 
 PASSWORD = "Canary-of-the-broker-71f3"
 PUBLIC_KEY = str(Signer(new_pem()).public)
+SUDO = "Canary-of-sudo-55aa"
+FAKE_SUDO = f"""#!/bin/sh
+# As sudo -S -p PROMPT -- COMMAND, or sudo -n -- COMMAND.
+echo "$*" >> "$RECORD/sudo"
+if [ "$1" = -n ]; then echo "sudo: a password is required" >&2; exit 1; fi
+prompt=$3
+shift 4
+for try in 1 2 3; do
+    printf %s "$prompt" >&2
+    read -r given || exit 1
+    [ "$given" = {SUDO} ] && exec "$@"
+    echo "Sorry, try again." >&2
+done
+exit 1
+"""
 
 
 def shelf_folder(factory: pytest.TempPathFactory) -> Path:

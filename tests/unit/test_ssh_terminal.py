@@ -6,17 +6,15 @@ from typing import Any
 import pytest
 
 from dts_core.cli import ssh_asking
+from dts_core.cli.person_options import Part
 from dts_core.cli.ssh_asking import Terminal
 from dts_core.clients.own_agent import OwnAgent, OwnKey
 from dts_core.model import Prompt, Wording
 from dts_core.views.questions import AnswerTaken, QuestionList, QuestionView
-from dts_core.views.ssh import HostRunList
 from tests.support.sshkeys import private_key, public_line
 
 KEY = OwnKey(public_line(private_key()), "mine")
-LISTED = HostRunList(
-    items=[], total=2, counts={}, position=0, job_state="running", is_over=False, questions=1
-)
+ASK = Part(ask=True)
 
 
 class Client:
@@ -73,12 +71,12 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_one_at_a_time_and_each_once(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """After an answer it looks anew, as it may have been for all; who is asked is told, inert."""
     client: Any = Client(asked("a"), asked("b"))
-    terminal = Terminal([], ["a", "b"], ask=True)
+    terminal = Terminal([], ["a", "b"], ASK)
     typed += ["1", "y", "2", ""]
-    terminal.look(client, "j", LISTED)
+    terminal.look(client, "j")
     assert client.said == [("q0", ["1"], True)]
-    terminal.look(client, "j", LISTED)
-    terminal.look(client, "j", LISTED)
+    terminal.look(client, "j")
+    terminal.look(client, "j")
     assert client.said[1:] == [("q1", ["2"], False)]
     told = capsys.readouterr().err
     assert "a asks: " in told
@@ -88,10 +86,10 @@ def test_one_at_a_time_and_each_once(typed: list[str], capsys: pytest.CaptureFix
 def test_the_end_of_the_keyboard_refuses(typed: list[str]) -> None:
     """Also within the question whether it is for all."""
     client: Any = Client(asked("a"), asked("b"))
-    terminal = Terminal([], ["a", "b"], ask=True)
-    terminal.look(client, "j", LISTED)
+    terminal = Terminal([], ["a", "b"], ASK)
+    terminal.look(client, "j")
     typed.append("1")
-    terminal.look(client, "j", LISTED)
+    terminal.look(client, "j")
     assert client.said == [("q0", None, False), ("q1", None, False)]
 
 
@@ -104,12 +102,12 @@ def test_only_logins_of_the_run_are_signed(
         signature("a"), signature("elsewhere"), signature("a", user="root"), signature("a", key=other),
     ]  # fmt: skip
     client: Any = Client(*wanted)
-    Terminal([KEY], ["a"], ask=False, user="ann").look(client, "j", LISTED)
+    Terminal([KEY], ["a"], Part(as_me=True, login="ann")).look(client, "j")
     assert [answers for _, answers, _ in client.said] == [["signed"], None, None, None]
     told = capsys.readouterr().err
     for words in ("a: log in as ann with key SHA256:", "not signed for elsewhere", "not offered"):
         assert words in told
     client = Client(signature("door"), signature("other"))
     typed.append("y")
-    Terminal([KEY], ["a"], ask=True).look(client, "j", LISTED)
+    Terminal([KEY], ["a"], ASK).look(client, "j")
     assert [answers for _, answers, _ in client.said] == [["signed"], None]

@@ -12,6 +12,7 @@ from dts_core.stores.limits import OUTPUTS_MAX
 from dts_core.text import clean, one_line
 
 if TYPE_CHECKING:
+    from dts_core.remote import Remotes
     from dts_core.ssh.fanout import FanOutPlan
     from dts_core.ssh.target import Target
 
@@ -61,7 +62,13 @@ class Board:
 
 
 async def on_hosts(
-    calling: Calling, vhosts: Sequence[str], work: Work, plan: "FanOutPlan", *, board: Board
+    calling: Calling,
+    vhosts: Sequence[str],
+    work: Work,
+    plan: "FanOutPlan",
+    *,
+    board: Board,
+    remotes: "Remotes | None" = None,
 ) -> dict[str, Any]:
     """Do it on each, and tell of each how it ended; taken up again by another process, it goes on with the rest.
 
@@ -71,6 +78,7 @@ async def on_hosts(
         work: What is done on one; begun again there, it goes on.
         plan: How.
         board: Hears of hosts that do not end well.
+        remotes: The sessions, where they are not those of all.
 
     Returns:
         `hosts`: id -> `state` and what the work told, or `why` it did not end well; and for each state the ids.
@@ -92,7 +100,7 @@ async def on_hosts(
         if outcome.error is not None:
             board.say(outcome.host, outcome.error.message, 1.0, level=WARNING)
 
-    job = FanOutJob(calling, vhosts, caller_of(calling), resumes=True, on_end=on_end)
+    job = FanOutJob(calling, vhosts, caller_of(calling), remotes, resumes=True, on_end=on_end)
     await job.run(one, plan)
     found = await _ends(calling, vhosts)
     if len(vhosts) == 1 and found[vhosts[0]]["state"] != HostState.OK:

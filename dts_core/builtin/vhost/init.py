@@ -5,20 +5,23 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from dts_core.builtin import Calling, current
+from dts_core.builtin.person import remotes_of
 from dts_core.builtin.vhost.heartbeat import Heard, first_heartbeat
 from dts_core.builtin.vhost.hosts import Board, caller_of, on_hosts
 from dts_core.builtin.vhost.logins import authorities, login_of
+from dts_core.builtin.vhost.sudo import sudo_of
+from dts_core.errors import DtsError, SetupFailed
 from dts_core.model import VirtualHost
 from dts_core.remote.making import cache_of, given_of
-from dts_core.vault import Secret
 
 if TYPE_CHECKING:
+    from dts_core.remote import Remotes
     from dts_core.ssh.setup.setup import Plan, Setup
     from dts_core.ssh.setup.steps import PlanStep
     from dts_core.ssh.setup.wish import Wish
     from dts_core.ssh.target import Target
 
-__all__ = ["main", "setup_of", "sudo_of"]
+__all__ = ["main", "setup_of"]
 
 WARNING: Final = 30
 
@@ -33,6 +36,9 @@ async def main(
     batch: int = 0,
     failures_max: int | None = None,
     wait_seconds: float = 60.0,
+    ask: bool = False,
+    own_keys: list[str] | None = None,
+    user: str = "",
 ) -> dict[str, Any]:
     """Make workers of virtual hosts: what is so already is left alone, what was cut off goes on.
 
@@ -46,6 +52,9 @@ async def main(
         batch: Hosts of a batch; 0: all are one.
         failures_max: Hosts that may fail; with one more nothing new is begun.
         wait_seconds: How long to wait for each first heartbeat.
+        ask: Whether whoever called is asked for what is not stored, the password of sudo too.
+        own_keys: Public keys of their SSH agent, in place of what is stored; each signature is asked of them.
+        user: Log in as this user of the hosts.
 
     Returns:
         hosts: id -> state, facts, steps (name, is, will, changes), changed, warnings, or why; and ids by state.
@@ -55,14 +64,16 @@ async def main(
     from dts_core.ssh.fanout import FanOutPlan
 
     board = Board(calling, len(vhosts))
-    setup = setup_of(calling)
     wanted = _Wanted(scope, tuple(queues or ["default"]), public_keys, wait_seconds)
-
-    async def one(target: "Target") -> dict[str, Any]:
-        return await _one(calling, board, setup, target, wanted, dry_run=dry_run)
-
     plan = FanOutPlan(at_once=at_once, batches=(batch,) if batch else (), failures_max=failures_max)
-    return await on_hosts(calling, vhosts, one, plan, board=board)
+    async with remotes_of(calling, ask=ask, own_keys=own_keys, user=user) as remotes:
+        await remotes.open()
+        setup = setup_of(calling, remotes)
+
+        async def one(target: "Target") -> dict[str, Any]:
+            return await _one(calling, remotes, board, setup, target, wanted, dry_run=dry_run)
+
+        return await on_hosts(calling, vhosts, one, plan, board=board, remotes=remotes)
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -72,25 +83,18 @@ class _Wanted(msgspec.Struct, frozen=True):
     wait_seconds: float
 
 
-def setup_of(calling: Calling) -> "Setup":
+def setup_of(calling: Calling, remotes: "Remotes") -> "Setup":
     """Sets hosts up, over the job's sessions. Only after `remotes.open`."""
     from dts_core.ssh.setup.setup import Setup
     from dts_core.ssh.setup.wheels.release import Shelf
 
     settings = calling.services.setups.settings
-    return Setup(calling.remotes.sessions, Shelf(cache_of(settings), given_of(settings)))
-
-
-async def sudo_of(calling: Calling, target: "Target", scope: str) -> Secret | None:
-    """The password that is stored for the login, which sudo may ask for."""
-    if scope != "system" or target.user == "root":
-        return None
-    opened = await calling.services.vhosts.credentials(caller_of(calling), target.id, why="sudo")
-    return opened.password
+    return Setup(remotes.sessions, Shelf(cache_of(settings), given_of(settings)))
 
 
 async def _one(
     calling: Calling,
+    remotes: "Remotes",
     board: Board,
     setup: "Setup",
     target: "Target",
@@ -100,10 +104,12 @@ async def _one(
 ) -> dict[str, Any]:
     vhost = await calling.services.vhosts.load(caller_of(calling), target.id)
     wish = await _wish(calling, vhost, wanted)
-    sudo = await sudo_of(calling, target, wanted.scope)
+    sudo = sudo_of(calling, remotes, target, vhost, wanted.scope)
     if dry_run:
         plan = await setup.plan(target, wish, sudo=sudo)
         return _shown(plan, [])
+    if vhost.mode == "agent":
+        await _check_launched(calling, vhost)
     heard = Heard(calling, vhost)
     told = 0
 
@@ -122,6 +128,18 @@ async def _one(
     await first_heartbeat(setup, target, wish, heard, sudo, wanted.wait_seconds)
     board.say(target.id, "is a worker" if plan.changes else "is a worker, as it was", 1.0)
     return _shown(plan, plan.changes)
+
+
+async def _check_launched(calling: Calling, vhost: VirtualHost) -> None:
+    """Let pass a host whose agent the gateway can launch: it logs in by itself, and again and again."""
+    try:
+        await calling.remotes.revisions(caller_of(calling), vhost.id)
+    except DtsError as error:
+        raise SetupFailed(
+            f"its agent could not be launched, for nobody is there then to answer: {error}",
+            host=vhost.id,
+            advice="Store what it logs in with, or set its mode to service.",
+        ) from error
 
 
 async def _wish(calling: Calling, vhost: VirtualHost, wanted: _Wanted) -> "Wish":

@@ -2,16 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 
+from dts_core.clients.calls.person import person_body
 from dts_core.clients.describe import Request, segment, write
 from dts_core.names import new_id
 from dts_core.views import JobView, Written
 
 
 def scan_vhosts(
-    hosts: Sequence[str] = (), *, labels: Mapping[str, str] | None = None
+    hosts: Sequence[str] = (),
+    *,
+    labels: Mapping[str, str] | None = None,
+    ask: bool = False,
+    own_keys: Sequence[str] = (),
 ) -> Request[JobView]:
-    """Look at the keys that hosts show; answers with the job, whose result has their fingerprints."""
-    body = {"hosts": list(hosts), "labels": dict(labels or {})}
+    """Look at the keys that hosts show; answers with the job, whose result has their fingerprints.
+
+    Args:
+        hosts: Ids of virtual hosts; `web-[1-20]`, `*` and `?` are understood.
+        labels: All of which they have; an empty value takes any.
+        ask: Answer what hosts ask that the way leads through: see `ssh.questions`.
+        own_keys: Public keys of an SSH agent here, for such hosts of which nothing is stored; see `ssh.questions`.
+    """
+    body = {"hosts": list(hosts), "labels": dict(labels or {}), **person_body(ask, own_keys)}
     return write("POST", "/admin/vhosts/scan", JobView, body, key=new_id())
 
 

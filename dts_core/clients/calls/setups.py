@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from dts_core.clients.calls.person import person_body
 from dts_core.clients.describe import Request, segment, write
 from dts_core.names import new_id
 from dts_core.views import JobView
@@ -21,6 +22,9 @@ def init_vhost(
     batch: int = 0,
     failures_max: int | None = None,
     wait_seconds: float = 60.0,
+    ask: bool = False,
+    own_keys: Sequence[str] = (),
+    user: str = "",
 ) -> Request[JobView]:
     """Make a worker of a virtual host; answers with the job, whose result tells each step and each host.
 
@@ -34,6 +38,9 @@ def init_vhost(
         batch: Hosts of a batch; the next begins when it has ended; 0: all are one.
         failures_max: Hosts that may fail; with one more nothing new is begun; None: any number.
         wait_seconds: How long the job waits for each first heartbeat.
+        ask: Answer what logins and sudo ask: see `ssh.questions`.
+        own_keys: Public keys of an SSH agent here, `TYPE BASE64`: log in with these; see `ssh.questions`.
+        user: Log in as this user of the hosts; with `ask` or `own_keys`.
     """
     body = {
         "dry_run": dry_run,
@@ -44,6 +51,7 @@ def init_vhost(
         "batch": batch,
         "failures_max": failures_max,
         "wait_seconds": wait_seconds,
+        **person_body(ask, own_keys, user),
     }
     return write("POST", f"/admin/vhosts/{segment(name)}/init", JobView, body, key=new_id())
 
@@ -54,6 +62,9 @@ def remove_vhost(
     scope: Literal["user", "system"] = "user",
     others: Sequence[str] = (),
     keep_data: bool = False,
+    ask: bool = False,
+    own_keys: Sequence[str] = (),
+    user: str = "",
 ) -> Request[JobView]:
     """Take away what `init_vhost` made on a virtual host, which itself stays; answers with the job.
 
@@ -62,8 +73,16 @@ def remove_vhost(
         scope: As it was set up.
         others: Further virtual hosts, by the same job.
         keep_data: Leave the worker's data folder.
+        ask: See `init_vhost`.
+        own_keys: See `init_vhost`.
+        user: See `init_vhost`.
     """
-    body = {"scope": scope, "others": others, "keep_data": keep_data}
+    body = {
+        "scope": scope,
+        "others": others,
+        "keep_data": keep_data,
+        **person_body(ask, own_keys, user),
+    }
     return write("POST", f"/admin/vhosts/{segment(name)}/remove", JobView, body, key=new_id())
 
 

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dts_core.clients.calls.person import person_body
 from dts_core.clients.describe import Request, dry, get, segment, write
 from dts_core.names import new_id
 from dts_core.views.questions import AnswerTaken, QuestionList, QuestionView
@@ -65,8 +66,7 @@ def start_ssh(
         "host_seconds": host_seconds,
         "batches": list(batches),
         "failures_max": failures_max,
-        **_person(ask, own_keys),
-        **({"user": user} if user else {}),
+        **person_body(ask, own_keys, user),
     }
     return write("POST", "/ssh", SshStarted, body, key=new_id(), query=dry(dry_run))
 
@@ -91,7 +91,7 @@ def ssh_again(
         dry_run: Start nothing, only say which hosts are meant.
     """
     path = f"/ssh/{segment(job)}/again"
-    body = {"which": which, "digest": digest, **_person(ask, own_keys)}
+    body = {"which": which, "digest": digest, **person_body(ask, own_keys)}
     return write("POST", path, SshStarted, body, key=new_id(), query=dry(dry_run))
 
 
@@ -154,7 +154,3 @@ def decline_question(question: QuestionView) -> Request[AnswerTaken]:
 def _answered(question: QuestionView, body: Mapping[str, Any]) -> Request[AnswerTaken]:
     path = f"/ssh/{segment(question.job)}/questions/{segment(question.id)}"
     return write("POST", path, AnswerTaken, body)
-
-
-def _person(ask: bool, own_keys: Sequence[str]) -> dict[str, Any]:
-    return ({"ask": True} if ask else {}) | ({"own_keys": list(own_keys)} if own_keys else {})

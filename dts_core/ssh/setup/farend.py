@@ -2,11 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -20,7 +20,7 @@ from dts_core.ssh.setup.facts import CALLS_LEAST, WORKER_LEAST, without_python
 from dts_core.text import clean, one_line
 from dts_core.vault import Secret
 
-__all__ = ["FarEnd", "supervisor_source"]
+__all__ = ["FarEnd", "Sudo", "supervisor_source"]
 
 NOISE_MAX: Final = 64 << 10
 ANSWER_MAX: Final = 4 << 20
@@ -29,16 +29,18 @@ ORDER_SECONDS: Final = 300.0
 STALL_SECONDS: Final = 60.0
 """For a piece of an upload to leave."""
 PACKAGE: Final = "dts_core.ssh.setup.far"
+Sudo: TypeAlias = Callable[[], Awaitable[Secret | None]]
+"""Called when sudo asks for a password, and takes its own time; None: nobody gives one."""
 _READY: Final = 'echo "$0" >&2; exec "$@"'
 
 
 class FarEnd:
     """Made by `opened`; one order at a time."""
 
-    def __init__(self, host: str, password: Secret | None, stage: Stage) -> None:
+    def __init__(self, host: str, sudo: Sudo | None, stage: Stage) -> None:
         self._stage = stage
         self._host = host
-        self._password = password
+        self._password = sudo
         self._asked = 0
         self._mark = f"dts-{secrets.token_hex(12)}"
         self._prompt = f"[dts-{secrets.token_hex(12)}]".encode()
@@ -57,28 +59,29 @@ class FarEnd:
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, session: Session, *, root: bool, password: Secret | None = None
+        cls, session: Session, *, root: bool, sudo: Sudo | None = None
     ) -> AsyncIterator["FarEnd"]:
         """One there, until the block ends.
 
         Args:
             session: The host's.
             root: By sudo, unless the login is root's.
-            password: For sudo, where it asks; it goes down the channel alone.
+            sudo: Has the password, should sudo ask; it goes down the channel alone. None: sudo is not to ask.
 
         Raises:
             InterpreterUnfit: No Python there; says what to install.
             SetupFailed: sudo refuses.
+            DtsError: What `sudo` raised.
             RemoteError: The session does not carry it.
         """
         try:
-            async with cls._visit(session, WORKER_LEAST, root, password) as far:
+            async with cls._visit(session, WORKER_LEAST, root, sudo) as far:
                 yield far
                 return
         except _Unfit:
             pass
         try:
-            async with cls._visit(session, CALLS_LEAST, root, password) as far:
+            async with cls._visit(session, CALLS_LEAST, root, sudo) as far:
                 yield far
         except _Unfit:
             raise await without_python(session) from None
@@ -101,11 +104,11 @@ class FarEnd:
         session: Session,
         least: tuple[int, int],
         root: bool,
-        password: Secret | None,
+        sudo: Sudo | None,
         code: Stage | None = None,
     ) -> AsyncIterator["FarEnd"]:
         target = session.target
-        far = cls(target.id, password, code or _stage())
+        far = cls(target.id, sudo, code or _stage())
         argv = start_argv(target.python, least)
         by_sudo = root and target.user != "root"
         if by_sudo:
@@ -120,24 +123,32 @@ class FarEnd:
         return ["sudo", *how, "--", "sh", "-c", _READY, self._ready, *argv]
 
     async def _start(self, by_sudo: bool, *, near: bool) -> None:
+        if by_sudo:
+            await self._pass_sudo()
+        self._write(packed(self._stage, {"mark": self._mark}, near=near))
+        await self._in_time(lambda: self._greeted)
+
+    async def _in_time(self, is_so: Callable[[], bool]) -> None:
         try:
             async with asyncio.timeout(START_SECONDS):
-                if by_sudo:
-                    await self._pass_sudo()
-                self._write(packed(self._stage, {"mark": self._mark}, near=near))
-                await self._until(lambda: self._greeted)
+                await self._until(is_so)
         except TimeoutError:
             why = f"nothing answers within {START_SECONDS:g} s"
             raise InterpreterUnfit(f"{why}: {self._said()}", host=self._host) from None
 
     async def _pass_sudo(self) -> None:
-        await self._until(lambda: self._asks() or self._is_through())
+        await self._in_time(lambda: self._asks() or self._is_through())
         if self._is_through():
             return
         assert self._password is not None
+        password = await self._password()  # a person may take longer than a host
+        if password is None:
+            raise SetupFailed(
+                "sudo asks for a password, and nobody gave one", host=self._host, stage="sudo"
+            )
         self._stderr.clear()
-        self._write(self._password.reveal().encode() + b"\n")
-        await self._until(lambda: self._asks() or self._is_through())
+        self._write(password.reveal().encode() + b"\n")
+        await self._in_time(lambda: self._asks() or self._is_through())
         if not self._is_through():
             raise SetupFailed("sudo does not take the password", host=self._host, stage="sudo")
 
@@ -181,7 +192,7 @@ class FarEnd:
         self._ended = True
         self._heard.set()
 
-    async def _until(self, is_so: Any) -> None:
+    async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
             if self._floods or self._ended:
                 raise self._why_ended()
@@ -198,7 +209,8 @@ class FarEnd:
             return _Unfit()
         if "sudo" in said:
             advice = (
-                "Log in as root, set up for the user alone, or give a password that sudo takes."
+                "Log in as root, set up for the user alone, or give a password that sudo takes: "
+                "stored, or asked for with --ask."
             )
             if "tty" in said:
                 advice = "Take `requiretty` out of its sudoers, for this user at least."

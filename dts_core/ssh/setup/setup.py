@@ -12,13 +12,12 @@ import msgspec
 from dts_core.errors import RemoteError, SetupFailed
 from dts_core.ssh.pool import Sessions
 from dts_core.ssh.setup.facts import Facts
-from dts_core.ssh.setup.farend import FarEnd
+from dts_core.ssh.setup.farend import FarEnd, Sudo
 from dts_core.ssh.setup.steps import PlanStep, Step, names_of, steps_of, words_of
 from dts_core.ssh.setup.wheels.release import Release, Shelf
 from dts_core.ssh.setup.wish import Place, Wish
 from dts_core.ssh.target import Target
 from dts_core.text import clean, one_line
-from dts_core.vault import Secret
 
 __all__ = ["Plan", "Progress", "Removed", "Setup"]
 
@@ -75,13 +74,13 @@ class Setup:
         self._shelf = shelf
         self._collecting = asyncio.Lock()
 
-    async def plan(self, target: Target, wish: Wish, *, sudo: Secret | None = None) -> Plan:
+    async def plan(self, target: Target, wish: Wish, *, sudo: Sudo | None = None) -> Plan:
         """What an application would find and change; nothing is changed.
 
         Args:
             target: The host.
             wish: What it shall become.
-            sudo: Password for sudo, where scope system asks for one.
+            sudo: Has the password, should sudo ask in scope system.
 
         Raises:
             SetupFailed: It cannot become that; the message says what is missing.
@@ -96,7 +95,7 @@ class Setup:
         target: Target,
         wish: Wish,
         *,
-        sudo: Secret | None = None,
+        sudo: Sudo | None = None,
         progress: Progress | None = None,
     ) -> Plan:
         """Make each step as it shall be, in order; what is so already is left alone.
@@ -107,7 +106,7 @@ class Setup:
         Args:
             target: The host.
             wish: What it shall become.
-            sudo: Password for sudo, where scope system asks for one.
+            sudo: Has the password, should sudo ask in scope system.
             progress: Hears of each step.
 
         Returns:
@@ -130,7 +129,7 @@ class Setup:
                     progress(planned, True)
             return visit.plan
 
-    async def stop(self, target: Target, wish: Wish, *, sudo: Secret | None = None) -> bool:
+    async def stop(self, target: Target, wish: Wish, *, sudo: Sudo | None = None) -> bool:
         """Let the worker finish what it runs, and end it; whether it ran. The next application starts it again.
 
         Raises:
@@ -142,7 +141,7 @@ class Setup:
             told = await far.ask("stop", place=place, seconds=seconds, timeout=seconds + 60)
             return bool(told.get("stopped"))
 
-    async def last_words(self, target: Target, wish: Wish, *, sudo: Secret | None = None) -> str:
+    async def last_words(self, target: Target, wish: Wish, *, sudo: Sudo | None = None) -> str:
         """The last line that the worker printed, for a person who asks why it does not come; empty: none is known."""
         try:
             async with self._far(target, wish, sudo) as far:
@@ -154,14 +153,14 @@ class Setup:
         return one_line(clean(lines[-1]), 500) if lines else ""
 
     async def remove(
-        self, target: Target, wish: Wish, *, sudo: Secret | None = None, keep_data: bool = False
+        self, target: Target, wish: Wish, *, sudo: Sudo | None = None, keep_data: bool = False
     ) -> Removed:
         """Take away everything that was made there, and look whether anything is left. A second time does nothing.
 
         Args:
             target: The host.
             wish: Only its scope, keeper and folder count.
-            sudo: Password for sudo, where scope system asks for one.
+            sudo: Has the password, should sudo ask in scope system.
             keep_data: Leave the worker's data.
 
         Raises:
@@ -176,10 +175,10 @@ class Setup:
     # --- within
 
     @asynccontextmanager
-    async def _far(self, target: Target, wish: Wish, sudo: Secret | None) -> AsyncIterator[FarEnd]:
+    async def _far(self, target: Target, wish: Wish, sudo: Sudo | None) -> AsyncIterator[FarEnd]:
         async with (
             self._sessions.session(target) as session,
-            FarEnd.opened(session, root=wish.scope == "system", password=sudo) as far,
+            FarEnd.opened(session, root=wish.scope == "system", sudo=sudo) as far,
         ):
             yield far
 
