@@ -10,7 +10,7 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
-from tests.support import fuzz, mongodb, privateroot, rabbitmq
+from tests.support import fuzz, mongodb, pamsshd, privateroot, rabbitmq
 from tools import campaign_network
 
 # A run in the background of a shell begins with SIGINT ignored, and would hand that on to every process of a test.
@@ -38,6 +38,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "curl": (lambda: shutil.which("curl") is not None, "apt-get install curl"),
     "git": (lambda: shutil.which("git") is not None, "apt-get install git"),
     "mongodb": (mongodb.available, mongodb.ADVICE),
+    "pam": (pamsshd.available, pamsshd.ADVICE),
     "privateroot": (privateroot.available, privateroot.ADVICE),
     "network namespaces": (campaign_network.is_possible, "root, and iproute2"),
     "rabbitmq": (rabbitmq.is_to_be_had, rabbitmq.ADVICE),
