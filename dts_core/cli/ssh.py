@@ -69,7 +69,7 @@ class _AfterDashes(click.Command):
 )
 @click.option(
     "--stream/--no-stream", default=None,
-    help="Print the output of one host as it comes, or grouped at the end. [one host: as it comes]",
+    help="Print the output as it comes, or grouped at the end. [of one host: as it comes]",
 )  # fmt: skip
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-wait", is_flag=True, help="Print the id of the job, and do not wait for it.")
@@ -93,6 +93,7 @@ def ssh(
       dts ssh 'web-*' -- uptime
       dts ssh 'web-[1-20]' --batches 1,25% --max-failures 0 -- systemctl restart nginx
       dts ssh --label role=db --call ops/version
+      dts ssh 'web-*' --stream -- tail -n 3 /var/log/nginx/error.log
       dts ssh --again JOB --which failed
       dts ssh --show JOB --hosts web-3
       dts ssh --tty web-3

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["again", "show_run", "start"]
 
 LOOK_SECONDS: Final = 0.3
+STREAM_SECONDS: Final = 0.2
 PAGE: Final = 1000
 
 
@@ -38,7 +39,7 @@ def start(
     yes: bool,
     no_wait: bool,
 ) -> int:
-    """Show which hosts are meant, ask, start, follow; the exit status. One host's output is printed as it comes."""
+    """Show which hosts are meant, ask, start, follow; the exit status."""
     options = {name: given[name] for name in ("at_once", "host_seconds", "batches", "failures_max")}
     call = {
         "argv": argv,
@@ -58,8 +59,6 @@ def start(
         # On exactly those that were shown, whatever has changed since.
         started = client.ssh.start(plan.hosts, **call, **options, **person)
         asking = terminal_of(part, keys, started.hosts)
-        # What logins ask is answered between looks at all hosts.
-        streams = streams and asking is None
         return _finish(where, client, started, asking, no_wait=no_wait, streams=streams)
 
 
@@ -121,10 +120,9 @@ def _confirm(where: Where, plan: "SshStarted", what: str, *, yes: bool) -> None:
 
 def _streams(where: Where, plan: "SshStarted", wanted: bool | None) -> bool:
     """Whether the output is printed as it comes: by default that of one host, for people."""
-    is_one = len(plan.hosts) == 1
-    if wanted and (where.as_json or not is_one):
-        raise click.UsageError("--stream is for one host, without --json.")
-    return is_one and not where.as_json if wanted is None else wanted
+    if wanted and where.as_json:
+        raise click.UsageError("--stream is for people: not with --json.")
+    return len(plan.hosts) == 1 and not where.as_json if wanted is None else wanted
 
 
 def _finish(
@@ -146,17 +144,13 @@ def _finish(
         return 0
     if not where.as_json:
         click.echo(f"job {clean(job, 40)}", err=True)
-    printed = Printed(client, job, started.hosts[0]) if streams else None
+    printed = Printed(client, job, len(started.hosts)) if streams else None
     try:
-        if printed is not None:
-            printed.follow()
-        _follow(client, job, _Live(quiet=where.as_json or streams), asking)
+        _follow(client, job, printed or _Live(quiet=where.as_json), asking)
     except KeyboardInterrupt:
         click.echo("it is cancelled; what runs is ended there", err=True)
         client.cancel([job])
-        _follow(client, job, _Live(quiet=True))
-        if printed is not None:
-            printed.follow()
+        _follow(client, job, printed or _Live(quiet=True))
     return _show(where, client, job, with_groups=not streams)
 
 
@@ -189,7 +183,7 @@ class _Live:
 
 
 def _follow(
-    client: "SyncAdminClient", job: str, live: _Live, asking: Terminal | None = None
+    client: "SyncAdminClient", job: str, live: _Live | Printed, asking: Terminal | None = None
 ) -> None:
     """Until it is over; a server that is away meanwhile is waited for by the client's own tries."""
     position = 0
@@ -204,15 +198,16 @@ def _follow(
                 continue
             if listed.is_over:
                 return
-            time.sleep(LOOK_SECONDS)
+            time.sleep(STREAM_SECONDS if isinstance(live, Printed) else LOOK_SECONDS)
     finally:
-        live.end()
+        if isinstance(live, _Live):
+            live.end()
 
 
 def _show(where: Where, client: "SyncAdminClient", job: str, *, with_groups: bool = True) -> int:
     listed = client.ssh.changes(job, 0, limit=1)
     is_ok = listed.is_over and set(listed.counts) <= {"ok"}
-    if not with_groups and is_ok:
+    if not with_groups and is_ok and listed.total == 1:
         return 0
     groups = client.ssh.groups(job)
     if where.as_json:

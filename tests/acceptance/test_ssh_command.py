@@ -101,6 +101,37 @@ def test_one_hosts_output_comes_while_it_runs(tmp_path: Path) -> None:
         up.end()
 
 
+def test_the_output_of_several_hosts_comes_while_they_run(tmp_path: Path) -> None:
+    """Each line under its host's name as soon as it is there; how many ended how is said at the end."""
+    gate = tmp_path / "gate"
+    script = f"echo first; while [ ! -e {gate} ]; do sleep 0.05; done; echo last"
+    up = Up(tmp_path, "--no-worker")
+    try:
+        with ssh_hosts(3) as found, up.client(with_worker=False) as client:
+            names = add_all(client, found)
+            words = ["web-*", "--stream", "--yes", "--data", str(up.data), "--", "sh", "-c", script]
+            with subprocess.Popen(
+                [sys.executable, "-m", "dts_core.cli", "ssh", *words],
+                env=environment(up.data.parent),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process:
+                assert process.stdout is not None
+                first = {process.stdout.readline() for _ in names}
+                assert first == {f"{name}: first\n" for name in names}
+                gate.touch()
+                out, err = process.communicate(timeout=300)
+            assert process.returncode == 0, err
+            assert sorted(out.splitlines()) == [f"{name}: last" for name in sorted(names)]
+            assert "3 hosts: 3 ok" in err
+            asked = run(up, "web-*", "--stream", "--json", "--yes", "--", "true")
+            assert (asked.returncode, "not with --json" in asked.stderr) == (2, True)
+    finally:
+        up.end()
+
+
 def test_a_run_goes_on_after_kill_9_on_exactly_the_rest(tmp_path: Path) -> None:
     """100 hosts, the control side killed at about 40: each host runs it at most once, and no end is forgotten."""
     marks = tmp_path / "marks"
