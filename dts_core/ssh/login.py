@@ -69,6 +69,8 @@ class Login(asyncssh.SSHClient):
         self._asking = asking
         self._left = prompt_seconds
         self._rounds = 0
+        self._has_no_questions = False
+        """Whether the host was asked for its questions, and has put none yet."""
         self._on_lost: Callable[[], None] | None = None
         self._is_lost = False
 
@@ -167,9 +169,15 @@ class Login(asyncssh.SSHClient):
         return answers[0].reveal() if answers else None
 
     def kbdint_auth_requested(self) -> str | None:
-        """Whether questions may be asked: not again after they were answered wrongly, which may lock the account."""
+        """Whether questions may be asked: not again after they were answered wrongly, which may lock the account.
+
+        Nor of a host that offers to ask and then has no questions, as OpenSSH without PAM: each time is a failed login.
+        """
         may = self._rounds == 0 and (self._asking is not None or self._password is not None)
-        return "" if may else None
+        if not may or self._has_no_questions:
+            return None
+        self._has_no_questions = True
+        return ""
 
     async def kbdint_challenge_received(
         self, name: str, instructions: str, lang: str, prompts: Any
@@ -178,6 +186,7 @@ class Login(asyncssh.SSHClient):
         questions = [Question(one_line(text), is_secret=not echo) for text, echo in prompts]
         if not questions:
             return []
+        self._has_no_questions = False
         if len(questions) > QUESTIONS_MAX or self._rounds >= ROUNDS_MAX:
             self._fail("it asks too many questions")
             return None

@@ -203,6 +203,24 @@ async def test_a_key_whose_passphrase_is_not_stored(hosts: Fleet, tmp_path: Path
     assert_absent(tmp_path, PHRASE)
 
 
+async def test_a_host_that_offers_questions_and_has_none(hosts: Fleet) -> None:
+    """As OpenSSH without PAM: it is asked for them once, then for the plain password, once; no account is locked."""
+    options = ["PasswordAuthentication yes", "KbdInteractiveAuthentication yes"]
+    with ssh_server(options=options) as sshd:
+        await hosts.add(sshd, "web-1", ssh_pem_cert=None, auth="ask")
+        job = await hosts.start(["web-1"], ["true"], ask=True)
+        [question] = await asked(hosts, job)
+        assert texts(question) == [f"Password of {sshd.user}"]
+        await hosts.admin.ssh.answer(question, ["wrong"])
+        assert await hosts.ended(job) == "failed"
+        assert sshd.log().count("Failed password") == 1
+        await hosts.admin.vhosts.update("web-1", auth="password", password="wrong too")
+        job = await hosts.start(["web-1"], ["true"])
+        assert await hosts.ended(job) == "failed"
+        assert sshd.log().count("Failed password") == 2
+        assert "Too many" not in sshd.log()
+
+
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Path]:
     """A real ssh-agent with nothing in it; its socket."""
