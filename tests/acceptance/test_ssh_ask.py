@@ -1,82 +1,22 @@
 """`dts ssh --ask` and `--as-me` by hand: a real `dts up`, a terminal, an SSH agent; what was typed is nowhere then."""
 
-import contextlib
 import os
-import pty
-import select
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from dts_core.errors import ApiError
 from tests.support.askinghost import CODE, PASSWORD, add_asking, asking_server, open_question
 from tests.support.processes import Up, environment, eventually
+from tests.support.setups import FAKE_SUDO, SUDO
 from tests.support.sshd import ssh_server
+from tests.support.typed import Typed, shown_by
 
 pytestmark = [pytest.mark.external("sshd"), pytest.mark.slow]
 WAIT = 120.0
-_TERMINAL = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
-"""Takes the terminal as its own, then becomes the command."""
-
-
-class Terminal:
-    """A command at a terminal."""
-
-    def __init__(self, up: Up, *words: str, **env: str) -> None:
-        self._end, far = pty.openpty()
-        command = [sys.executable, "-m", "dts_core.cli", "ssh", *words[:1], "--data", str(up.data)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _TERMINAL, *command, *words[1:]],
-            stdin=far, stdout=far, stderr=far, start_new_session=True,
-            env=environment(up.data.parent) | env,
-        )  # fmt: skip
-        os.close(far)
-        self.said = ""
-
-    def until(self, text: str) -> None:
-        """Read until it is said."""
-        at = len(self.said)
-        eventually(lambda: text in self._read()[at:], seconds=WAIT, what=f"it says {text!r}")
-
-    def type(self, text: str) -> None:
-        os.write(self._end, f"{text}\n".encode())
-
-    def _read(self) -> str:
-        while select.select([self._end], [], [], 0)[0]:
-            try:
-                self.said += os.read(self._end, 65536).decode("utf-8", "replace")
-            except OSError:  # it has ended
-                break
-        return self.said
-
-    def ended(self) -> int:
-        eventually(
-            lambda: (self._read(), self.process.poll())[1] is not None, seconds=WAIT, what="it ends"
-        )
-        self._read()
-        return self.process.wait(WAIT)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(WAIT)
-        os.close(self._end)
-
-
-def shown_by(*pids: int) -> str:
-    """Arguments and environments of these processes and all below."""
-    shown = []
-    for pid in pids:
-        for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess, OSError):
-                shown.append(" ".join(each.cmdline()))
-                shown.append(
-                    Path(f"/proc/{each.pid}/environ").read_bytes().decode("utf-8", "replace")
-                )
-    return "\n".join(shown)
 
 
 def test_what_is_typed_is_nowhere_afterwards(tmp_path: Path) -> None:
@@ -93,7 +33,7 @@ def test_what_is_typed_is_nowhere_afterwards(tmp_path: Path) -> None:
             )  # fmt: skip
             assert nobody.returncode == 2
             assert "needs a terminal" in nobody.stderr
-            typed = Terminal(up, "bank", "--ask", "--yes", "--", "echo", "came in")
+            typed = Typed(up.data, "ssh", "bank", "--ask", "--yes", "--", "echo", "came in")
             try:
                 typed.until("Password:")
                 typed.type(PASSWORD)
@@ -117,6 +57,53 @@ def test_what_is_typed_is_nowhere_afterwards(tmp_path: Path) -> None:
             seen += path.read_bytes().decode("latin-1")
     assert PASSWORD not in seen
     assert CODE not in seen
+
+
+def test_a_set_up_asks_at_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dts vhost init --ask`: what the login and sudo want is typed unseen, and in no argument, variable or file."""
+    programs, record = tmp_path / "bin", tmp_path / "record"
+    programs.mkdir()
+    record.mkdir()
+    (programs / "sudo").write_text(FAKE_SUDO)
+    (programs / "sudo").chmod(0o755)
+    up = Up(tmp_path, "--no-worker")
+    # The server that asks runs commands of this process.
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setenv("RECORD", str(record))
+    try:
+        with asking_server() as liar, up.client(with_worker=False) as client:
+            add_asking(client, liar)
+            client.vhosts.update("bank", mode="agent")
+            words = ["bank", "--ask", "--scope", "system", "--dry-run"]
+            typed = Typed(up.data, "vhost", "init", *words)
+            try:
+                for prompt, answer in (
+                    ("Password:", PASSWORD), ("Code:", CODE), ("sudo password of ann", SUDO),
+                ):  # fmt: skip
+                    typed.until(prompt)
+                    seen = shown_by(up.process.pid, typed.process.pid)
+                    typed.type(answer)
+                assert typed.ended() == 0, typed.said
+            finally:
+                typed.close()
+            assert "bank: would be changed" in typed.said
+            seen += typed.said + shown_by(up.process.pid)
+            assert (record / "sudo").read_text().count("-S -p") == 1
+            seen += (record / "sudo").read_text()
+            refused = Typed(up.data, "vhost", "remove", "bank", "--yes", "--login", "eve")
+            try:
+                assert refused.ended() == 2
+            finally:
+                refused.close()
+    finally:
+        up.end()
+    shutil.rmtree(programs)  # which has the password that is right
+    seen += up.said()
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            seen += path.read_bytes().decode("latin-1")
+    for secret in (PASSWORD, CODE, SUDO):
+        assert secret not in seen
 
 
 def test_a_killed_server_asks_anew(tmp_path: Path) -> None:
@@ -164,8 +151,18 @@ def test_the_own_agent_logs_in(tmp_path: Path) -> None:
             given = sshd.vhost() | {"user": "nobody", "auth": "ask"}
             del given["ssh_pem_cert"]
             client.vhosts.add("web-1", **given)
-            typed = Terminal(
-                up, "web-1", "--as-me", "--login", sshd.user, "--yes", "--", "id", "-un", **env
+            typed = Typed(
+                up.data,
+                "ssh",
+                "web-1",
+                "--as-me",
+                "--login",
+                sshd.user,
+                "--yes",
+                "--",
+                "id",
+                "-un",
+                **env,
             )
             try:
                 assert typed.ended() == 0, typed.said

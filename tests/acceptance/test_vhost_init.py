@@ -16,6 +16,7 @@ from tests.support.processes import eventually
 from tests.support.rabbitmq import RabbitNode
 from tests.support.setup_engine import setup_engine
 from tests.support.sshkeys import public_line
+from tests.support.typed import Typed, shown_by
 
 pytestmark = [pytest.mark.external("rabbitmq", "privateroot"), pytest.mark.slow]
 WHO = """
@@ -102,3 +103,49 @@ ACCOUNTS = {f"etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow")}
     "etc/.pwd.lock", "etc/subuid", "etc/subgid", "etc/subuid-", "etc/subgid-",
 }  # fmt: skip
 """What useradd and userdel themselves leave: copies of the lists of users from before."""
+
+
+def test_a_password_that_is_typed_makes_a_worker(rabbit: RabbitNode, tmp_path: Path) -> None:
+    """On a host that lets in nothing else, and of which nothing is stored; then cleared; the password is nowhere."""
+    password = "Canary-of-root-4411"
+    with private_root(password) as machine, setup_engine(rabbit, machine, tmp_path) as engine:
+        seen = ""
+
+        def typed(*words: str) -> str:
+            nonlocal seen
+            command = Typed(engine.data, "vhost", *words, "--scope", "system", "--ask")
+            try:
+                command.until("Password of root")
+                command.type(password)
+                eventually(machine.processes, seconds=ANSWER_SECONDS, what="something runs there")
+                seen += "\n".join(machine.processes()) + shown_by(command.process.pid)
+                assert command.ended() == 0, command.said
+            finally:
+                command.close()
+            return command.said
+
+        with engine.client(workers=0) as client:
+            client.namespaces.add("test")
+            client.functions.add("test/who", WHO)
+            client.vhosts.add(
+                "web-1", address=machine.address, user="root", auth="ask",
+                known_host_key=public_line(machine.host_key),
+            )  # fmt: skip
+            assert "web-1: done (" in typed("init", "web-1", "--timeout", "120")
+            works(client)
+            assert "nothing is left there" in typed("remove", "web-1", "--yes")
+            seen += engine.said() + str(client.operations.list().items)
+        for folder in (engine.folder, machine.root):
+            for path in (each for each in folder.rglob("*") if _is_own(each, machine.root)):
+                seen += path.read_bytes().decode("latin-1")
+        assert password not in seen
+
+
+def _is_own(path: Path, root: Path) -> bool:
+    """A file that somebody wrote, not the kernel's nor a program of this machine."""
+    foreign = [root / name for name in ("usr", "proc", "sys", "dev")]
+    return (
+        path.is_file()
+        and not path.is_symlink()
+        and not any(each in path.parents for each in foreign)
+    )

@@ -1,7 +1,7 @@
 """`dts/vhost.init`, `.remove`, `.rotate` the whole road: jobs on hosts of a real OpenSSH, each with its own home."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,21 @@ from tests.support.sshkeys import private_key, public_line
 
 pytestmark = [pytest.mark.external("sshd"), pytest.mark.slow]
 HOME = ".local/share/dts-host"
+MANY = 8
 
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[dict[str, SshServer]]:
     """web-1 and web-2: each with a home that is empty."""
+    with made_machines(tmp_path, "web-1", "web-2") as made:
+        yield made
+
+
+@contextmanager
+def made_machines(tmp_path: Path, *names: str) -> Iterator[dict[str, SshServer]]:
     with ExitStack() as stack:
         made = {}
-        for name in ("web-1", "web-2"):
+        for name in names:
             home = tmp_path / name
             home.mkdir()
             options = [f"SetEnv HOME={home}", f"AuthorizedKeysFile {home}.keys"]
@@ -202,6 +209,40 @@ async def test_the_same_again_on_those_that_failed(
     assert (tmp_path / "web-2" / HOME / "config/worker.toml").is_file()
     newest = (await hosts.recorded("init"))[0]
     assert (newest.doc_id, newest.ops["again_of"]) == ("gone", [None, first.id])
+
+
+async def test_eight_hosts_set_up_batch_by_batch(hosts: Fleet, tmp_path: Path) -> None:
+    """One of the first batch fails: nothing is made on the rest. Mended, again makes workers of exactly those; all beat.
+
+    A run over all of them then changes nothing, and removed, every home is as empty as it was.
+    """
+    names = [f"web-{number}" for number in range(1, MANY + 1)]
+    with made_machines(tmp_path, *names) as machines:
+        await add(hosts, machines)
+        await hosts.admin.vhosts.update("web-2", port=free_port())
+        first = await hosts.admin.vhosts.init(
+            "web-1", others=names[1:], batch=2, failures_max=0, at_once=4
+        )
+        told = await result(hosts, first.id)
+        assert (told["ok"], told["unreachable"]) == (["web-1"], ["web-2"])
+        assert told["never_started"] == names[2:]
+        assert [name for name in names if tree(tmp_path / name)] == ["web-1"]
+        await hosts.admin.vhosts.update("web-2", port=machines["web-2"].port)
+        again = await hosts.admin.ssh.again(first.id, "not_ok")
+        assert again.job is not None
+        told = await result(hosts, again.job.id)
+        assert told["ok"] == names[1:]
+        changed = [told["hosts"][name]["changed"] for name in names[1:]]
+        assert changed == [["folders", "program", "config"]] * (MANY - 1)
+        beating = {each.name: each.state for each in (await hosts.admin.hosts()).items}
+        assert beating == dict.fromkeys(names, "up")
+        whole = await result(
+            hosts, (await hosts.admin.vhosts.init("web-1", others=names[1:], at_once=MANY)).id
+        )
+        assert [whole["hosts"][name]["changed"] for name in names] == [[]] * MANY
+        gone = await result(hosts, (await hosts.admin.vhosts.remove("web-1", others=names[1:])).id)
+        assert gone["ok"] == names
+        assert not any(tree(tmp_path / name) for name in names)
 
 
 async def test_a_set_up_that_was_cut_goes_on(

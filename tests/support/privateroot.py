@@ -6,6 +6,7 @@ DTS_TEST_SYSTEM names the root of a whole system with Python and sshd to use a c
 """
 
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -41,6 +42,8 @@ FOLDERS = (
 )
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 COPIED = ("ld.so.cache", "ld.so.conf", "os-release", "login.defs")
+KEYS = "PasswordAuthentication no\n"
+PASSWORDS = "PasswordAuthentication yes\nPubkeyAuthentication no\n"
 _BEGIN = """
 set -e
 mount --make-rprivate /
@@ -78,10 +81,12 @@ class PrivateRoot:
     Args:
         folder: Its root.
         system: A whole system to begin from; without one the programs are this machine's, read-only.
+        password: Of root; with one no key is let in.
     """
 
-    def __init__(self, folder: Path, system: Path | None = None) -> None:
+    def __init__(self, folder: Path, system: Path | None = None, password: str = "") -> None:
         self.root = folder
+        self._password = password
         self._system = system
         number = secrets.randbelow(1 << 14)
         net = f"198.{18 + (number >> 13 & 1)}.{number >> 6 & 127}.{(number & 63) << 2}".rsplit(
@@ -162,12 +167,15 @@ class PrivateRoot:
         etc = self.root / "etc"
         (etc / "ssh/key").write_text(self.host_key)
         (etc / "ssh/key").chmod(0o600)
+        if self._password:
+            line = f"root:{crypted(self._password)}:19000:0:99999:7:::\n"
+            (etc / "shadow").write_text(line)
         keys = self.root / "root/.ssh/authorized_keys"
         keys.write_text(public_line(self.user_key) + "\n")
         keys.chmod(0o600)
         (etc / "ssh/sshd_config").write_text(
             f"ListenAddress {self.address}\nHostKey /etc/ssh/key\nUsePAM no\nPermitRootLogin yes\n"
-            "PasswordAuthentication no\nUseDNS no\nPidFile none\n"
+            f"UseDNS no\nPidFile none\n{PASSWORDS if self._password else KEYS}"
         )
 
     def _borrow(self) -> None:
@@ -231,13 +239,21 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
 
 
+def crypted(password: str) -> str:
+    """As /etc/shadow has it."""
+    library = ctypes.CDLL("libcrypt.so.1")
+    library.crypt.restype = ctypes.c_char_p
+    made: bytes = library.crypt(password.encode(), f"$6${secrets.token_hex(8)}$".encode())
+    return made.decode()
+
+
 @contextlib.contextmanager
-def private_root() -> Iterator[PrivateRoot]:
+def private_root(password: str = "") -> Iterator[PrivateRoot]:
     """One for the length of a block."""
     folder = Path(tempfile.mkdtemp(prefix="dts-root-"))
     folder.chmod(0o755)
     system = os.environ.get("DTS_TEST_SYSTEM")
-    made = PrivateRoot(folder / "root", Path(system) if system else None)
+    made = PrivateRoot(folder / "root", Path(system) if system else None, password)
     made.root.mkdir()
     try:
         made.start()
