@@ -212,7 +212,7 @@ async def test_the_same_again_on_those_that_failed(
 
 
 async def test_eight_hosts_set_up_batch_by_batch(hosts: Fleet, tmp_path: Path) -> None:
-    """One of the first batch fails: nothing is made on the rest. Mended, again makes workers of exactly those; all beat.
+    """One of the first batch fails: nothing is made on the rest. Mended, again makes workers of those; all beat.
 
     A run over all of them then changes nothing, and removed, every home is as empty as it was.
     """
