@@ -61,11 +61,11 @@ def one(result: Result) -> dict[str, Any]:
     return told
 
 
-def works(client: SyncAdminClient) -> None:
+def works(client: SyncAdminClient, host: str = "web-1") -> None:
     """A job for that host alone is done there, by its worker's own user, who knows no login of the broker."""
-    job = client.submit("test/who", host="web-1")
+    job = client.submit("test/who", host=host)
     job = client.wait_for(job.id, timeout_seconds=ANSWER_SECONDS)
-    assert (job.state, job.host, job.result) == ("done", "web-1", ["dts-worker", ""]), job
+    assert (job.state, job.host, job.result) == ("done", host, ["dts-worker", ""]), job
 
 
 def test_from_nothing_to_a_first_job_and_back(
@@ -128,12 +128,12 @@ def test_a_password_that_is_typed_makes_a_worker(rabbit: RabbitNode, tmp_path: P
             client.namespaces.add("test")
             client.functions.add("test/who", WHO)
             client.vhosts.add(
-                "web-1", address=machine.address, user="root", auth="ask",
+                "bank-1", address=machine.address, user="root", auth="ask",
                 known_host_key=public_line(machine.host_key),
             )  # fmt: skip
-            assert "web-1: done (" in typed("init", "web-1", "--timeout", "120")
-            works(client)
-            assert "nothing is left there" in typed("remove", "web-1", "--yes")
+            assert "bank-1: done (" in typed("init", "bank-1", "--timeout", "120")
+            works(client, "bank-1")
+            assert "nothing is left there" in typed("remove", "bank-1", "--yes")
             seen += engine.said() + str(client.operations.list().items)
         for folder in (engine.folder, machine.root):
             for path in (each for each in folder.rglob("*") if _is_own(each, machine.root)):
