@@ -126,7 +126,7 @@ class Setups:
         key: str = "",
         digest: bytes = b"",
     ) -> Job:
-        """Start the same as such a job, on some of its virtual hosts; who takes part, and what they trust, is said anew.
+        """The same as such a job, on some of its virtual hosts; who takes part, and what they trust, is said anew.
 
         Raises:
             NotFound: One of them is not there any more.
