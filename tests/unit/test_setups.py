@@ -11,6 +11,7 @@ from dts_core.services.setups import Setups
 from dts_core.services.users import LOCAL
 from dts_core.settings import BrokerSettings, SetupSettings
 from dts_core.views import SubmitRequest
+from dts_core.views.ssh import SshPerson
 
 
 class Desk:
@@ -39,7 +40,7 @@ async def test_again_hosts_trust_the_key_of_now(function: str, keys: list[str] |
     job: Any = SimpleNamespace(
         id="j", function=function, kwargs=msgspec.json.encode(asked), timeout_seconds=60.0
     )
-    await setups.again(LOCAL, job, ["b"])
+    await setups.again(LOCAL, job, ["b"], SshPerson())
     [request] = desk.submitted
     told = msgspec.json.decode(bytes(request.kwargs))
     assert (told["vhosts"], told["scope"], told.get("public_keys")) == (["b"], "user", keys)

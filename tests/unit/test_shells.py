@@ -29,7 +29,8 @@ class Writer:
 async def test_a_begin_that_nobody_waited_for_has_its_end() -> None:
     """Who leaves while it is being written may be on record: so is that they came to nothing."""
     writer: Any = Writer()
-    shells = Shells(None, writer, ManualClock(), ShellSettings())  # type: ignore[arg-type]  # is not asked
+    unasked: Any = None
+    shells = Shells(unasked, unasked, writer, ManualClock(), ShellSettings())
 
     def reach(*_: Any) -> Any:
         raise AssertionError("the host is not to be reached")
