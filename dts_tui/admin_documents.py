@@ -32,7 +32,8 @@ _USES: Final = {
     "reset-secret": ("users",),
     "mail-test": ("users",),
     **dict.fromkeys(
-        ("run-on-hosts", "add-host", "set-up", "set-up-again", "remove-setup"), ("vhosts",)
+        ("run-on-hosts", "add-host", "import-hosts", "set-up", "set-up-again", "remove-setup"),
+        ("vhosts",),
     ),
     "shell": ("vhosts",),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from textual import events
 from textual.message_pump import MessagePump
 
-from dts_tui.widgets.overlays import Confirm
+from dts_tui.widgets.confirm import Confirm
 
 if TYPE_CHECKING:
     from dts_tui.app import Console
@@ -42,14 +42,21 @@ class TypeAhead:
         self._console, self._hand_on = console, hand_on
         self._held: deque[Typed] = deque(maxlen=HELD_MAX)
         self._following: asyncio.Task[None] | None = None
+        self._last = time.monotonic()
 
     @property
     def idle(self) -> bool:
         """Whether every key is done."""
         return self._following is None or self._following.done()
 
+    @property
+    def rest(self) -> float:
+        """Seconds since the last key came."""
+        return time.monotonic() - self._last
+
     async def take(self, event: Typed) -> None:
         """A key from the terminal: hand it on now, or after those before it."""
+        self._last = time.monotonic()
         if not self.idle:
             self._held.append(event)
         elif self._console.opening:

@@ -289,6 +289,7 @@ class Console(Background):
             self.overlay.remove()
         self.overlay = self._opening = overlay
         self.frame.mount(overlay)
+        self._redraw(Footer)
 
     def close_overlay(self) -> None:
         """Take it away and give the keys back."""
@@ -297,6 +298,7 @@ class Console(Background):
             self.opened(self.overlay)
         self.overlay = None
         self.give_focus()
+        self._redraw(Footer)
 
     @property
     def prompt(self) -> Prompt:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from dts_core.model import Parameter
 from dts_core.views import CollectionView
+from dts_tui.host_import import DETECTED, OPTIONS
 
 SCOPES: Final = ("read", "submit", "operate", "admin")
 SCOPE_NEEDS: Final = {"viewer": 1, "submitter": 2, "operator": 3, "admin": 4}
@@ -89,3 +90,30 @@ def setup_fields() -> CollectionView:
         ),
     ]
     return CollectionView(name="setup", one="set-up", fields=fields, filters=[], sorts=[])
+
+
+def import_fields() -> CollectionView:
+    """Which file tells of hosts."""
+    fields = [
+        _field(
+            "file",
+            "text",
+            "On this machine: settings of ssh, an inventory of Ansible, a table (CSV), or known_hosts.",
+            required=True,
+            default="~/.ssh/config",
+        ),
+        _field(
+            "kind",
+            "choice",
+            "detected: told by its name, else by how it begins.",
+            choices=[DETECTED, *OPTIONS],
+            required=True,
+            default=DETECTED,
+        ),
+        _field(
+            "known_hosts", "text", "One more file: keys of these hosts, which become pinned keys."
+        ),
+        _field("user", "text", "Login name where the file tells none."),
+        _field("names", "list", "Only these: web-1, web-[1-20], web-*; empty: all of them."),
+    ]
+    return CollectionView(name="import", one="import", fields=fields, filters=[], sorts=[])

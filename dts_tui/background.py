@@ -69,6 +69,11 @@ class Background(App[None]):
 
         self.background(work, f"{id(view)}:{key}")
 
+    def is_asking(self, view: View, key: str) -> bool:
+        """Whether a call of a screen under this key has not been answered yet."""
+        group = f"{id(view)}:{key}"
+        return any(each.group == group and not each.is_finished for each in self.workers)
+
     def _still_waiting(self) -> None:
         self.notice("waiting for the server: it has not said yet whether this is done", "warn")
 

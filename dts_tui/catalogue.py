@@ -47,6 +47,7 @@ TYPING_SCOPES = (
     "document-toml",
     "secret-form",
     "setup-form",
+    "import-form",
 )
 """Screens where a text field has the keys: only what works while typing is named there."""
 
@@ -134,7 +135,7 @@ ACTIONS: tuple[Action, ...] = (
         "Stop the marked jobs, or the one under the cursor; asks first.",
         scopes=(*_JOBS, "board", "setup"),
         permission=SUBMIT,
-        footer=40,
+        footer=28,
         command="dts cancel {ids}",
         request='POST /jobs/cancel {{"ids": {ids_json}}}',
     ),

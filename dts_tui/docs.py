@@ -119,7 +119,7 @@ needs, `e` changes what it is about.
 | --- | --- |
 | address | name, address, port, user, mode; without RabbitMQ the mode is agent |
 | host key | the key that the host shows; `enter` pins it once a person says that it is the same as on the host |
-| login | the stored credential is tried by running `true` there; where none is stored, its form comes first |
+| login | the stored credential is tried by running `true` there. None: its form comes; `t` asks you and tries that |
 | facts, plan | what the host is, and each step: how it is, how it will be. Nothing is changed. `e`: scope and queues |
 | apply | after a question with the host's name and the steps; they are followed as they are made, `l` shows the log |
 | heartbeat | the first one is waited for |
@@ -133,10 +133,16 @@ gone on with; `F` forgets the pinned one, and asks for the reason.
 ![A host's key before it is pinned](pictures/setup-key.svg)
 
 `I` sets a host up again (what is as it shall be is left alone), `X` stops its worker and removes there what was
-made, after its name was typed; both also in the list of virtual hosts. The same by command:
-[howto](howto.md#make-a-worker-of-a-host-over-ssh).
+made, after its name was typed; both also in the list of virtual hosts. The virtual host itself stays: `T` disables it,
+`D` deletes it. The same by command: [howto](howto.md#make-a-worker-of-a-host-over-ssh).
 
 ![The plan being carried out](pictures/setup-apply.svg)
+
+`f` among virtual hosts (anywhere: `:import-hosts`) takes hosts of a file on the console's machine: settings of ssh, an
+inventory of Ansible, a table, known_hosts. Its kind is told by its name or how it begins, unless it is chosen. The
+plan shows each host with what is written of it, what is not taken, and who is refused and why; `enter` does it after
+a question, unless the file was changed since. It is `dts vhost import`, run by the console:
+[howto](howto.md#import-those-that-you-have).
 
 ## Calls on many hosts
 
@@ -154,13 +160,17 @@ are kept apart: `● ok`, `✗ failed`, `○ unreachable`, `◷ timed out`, `⊘
 
 ![Hosts with the same answer, live](pictures/fan-out.svg)
 
-`enter` opens what one host printed, while it runs the newest of it; `ctrl+f` searches it, `f` stays at its end, `tab`
-goes to the next host. What a host printed is shown inert, and what is left out of a long output is counted. `=` shows
-what the group under the cursor printed otherwise than most hosts did, `e` what became of each host in an earlier run.
+Below stands what the host under the cursor printed, while it runs the end of it, live. `enter` opens all of it: while
+it runs its end is followed, `f` stays there or not; `ctrl+f` searches it, `tab` goes to the next host. The board is as
+it was left when one comes back. What a host printed is shown inert, and what is left out of a long output is counted.
+`=` shows what the group under the cursor printed otherwise than most hosts did, `e` what became of each host in an
+earlier run.
 
 With "ask me" in the form of the call, what a login asks and is not stored is put before whoever started it: each prompt
 with a line, dots unless the host wants the answer seen, and the time that is left. `enter` answers, `esc` refuses,
 `ctrl+t` has one answer serve every host that asks with the same words; `a` brings the form back. Nothing of it is kept.
+The form waits until nobody types, so that no key meant for something else answers it, and goes when the login asks no
+more.
 With "as me" the SSH agent here signs the logins to the hosts of the run while its board is open; `a` says so for a run
 that was begun elsewhere.
 
@@ -200,6 +210,8 @@ _SCOPES = (
     ("document-toml", "One of them as TOML"),
     ("setup", "The set-up of a host"),
     ("setup-form", "The set-up of a host: a form"),
+    ("import-form", "Hosts of a file: the form"),
+    ("import-plan", "Hosts of a file: the plan"),
     ("tokens", "Access tokens"),
     ("secret-form", "An access token, a secret"),
     ("operations", "Operations"),

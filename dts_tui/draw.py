@@ -6,6 +6,7 @@ A line is a list of spans (text, style name). Style names belong to the palette 
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from rich.cells import set_cell_size
@@ -63,6 +64,18 @@ def spread(left: Line, right: Line, width: int, style: str = "text") -> Line:
         return fit(right, width, style)
     gap = 1 if need else 0
     return [*fit(left, width - need - gap, style), (" " * gap, style), *right]
+
+
+def hits(text: str, style: str, search: str) -> Line:
+    """The text in its style, every place that holds the search set off, whatever its case."""
+    if not search:
+        return [(text, style)]
+    out: Line = []
+    last = 0
+    for match in re.finditer(re.escape(search), text, re.IGNORECASE):
+        out += [(text[last : match.start()], style), (match.group(), "hit")]
+        last = match.end()
+    return [*out, (text[last:], style)]
 
 
 def level_style(fraction: float) -> str:

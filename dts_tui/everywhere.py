@@ -76,6 +76,11 @@ def do_add_host(console: "Console") -> None:
     console.go(Place("setup-address", "vhosts/"))
 
 
+def do_import_hosts(console: "Console") -> None:
+    """Of a file on this machine."""
+    console.go(Place("import"))
+
+
 def do_tokens(console: "Console") -> None:
     """Access tokens."""
     console.go(Place("tokens"))

@@ -4,6 +4,7 @@ import shlex
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -21,10 +22,29 @@ SSHRPC: Final = "dts/sshrpc"
 """The function whose jobs are shown on a board."""
 STATES: Final = ("ok", "failed", "unreachable", "timed_out", "cancelled", "never_started")
 """How a host can end, each told apart."""
-MOVING: Final = ("running", "waiting")
+RUNNING, WAITING = "running", "waiting"
+MOVING: Final = (RUNNING, WAITING)
 """Where it stands before."""
+UNBEGUN: Final = (WAITING, "never_started")
+"""States of hosts where nothing was begun, so that nothing was printed."""
 SETTLED_LAST: Final = ("never_started", *MOVING)
 """States of hosts that have said nothing; their groups stand below those that have."""
+
+
+@dataclass
+class BoardMemory:
+    """How a board was left.
+
+    Attributes:
+        at_hosts: Whether hosts were listed, and not groups.
+        filter: Of the hosts.
+        group, host: What the cursors stood on; empty: on what is first.
+    """
+
+    at_hosts: bool = False
+    filter: str = ""
+    group: str = ""
+    host: str = ""
 
 
 def state_words(state: str) -> str:
@@ -183,10 +203,12 @@ def run_record(view: HostRunView) -> dict[str, str]:
     }
 
 
-def took_words(view: HostRunView) -> str:
-    """How long it took there."""
-    if view.started_at is None or view.finished_at is None:
+def took_words(view: HostRunView, now: datetime) -> str:
+    """How long it took there, or has taken until now."""
+    if view.started_at is None or view.state in UNBEGUN:
         return words.ABSENT
+    if view.finished_at is None:
+        return words.since(view.started_at, now) if view.state == RUNNING else words.ABSENT
     return words.duration((view.finished_at - view.started_at).total_seconds())
 
 

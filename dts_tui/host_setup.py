@@ -12,14 +12,13 @@ from dts_core.text import clean, one_line
 from dts_core.views import JobView
 from dts_core.views.ssh import HostRunView
 from dts_tui.admin_documents import Doc, at
+from dts_tui.remembering import remembered
 
 INIT: Final = "dts/vhost.init"
 REMOVE: Final = "dts/vhost.remove"
 SCAN, TRIAL, LOOK, WORK, REMOVAL = "scan", "trial", "look", "work", "removal"
 KINDS: Final = (SCAN, TRIAL, LOOK, WORK, REMOVAL)
 """Jobs of a set-up: its key is looked at, its login tried, the plan made, the plan carried out, all of it removed."""
-KEPT_MAX: Final = 50
-"""Set-ups that a console remembers."""
 WHY_MAX: Final = 1_000
 
 
@@ -144,6 +143,17 @@ class SetUp:
         return self.work is not None and self.ended(WORK).state == "ok"
 
     @property
+    def is_removed(self) -> bool:
+        """Whether what was made was taken away since, all of it."""
+        return self.removal is not None and self.ended(REMOVAL).state == "ok"
+
+    @property
+    def is_let_in(self) -> bool:
+        """Whether the login was tried since anything was changed, and the host let it in."""
+        is_tried = self.newest(TRIAL) is not None
+        return is_tried and self.run is not None and self.run.state == "ok"
+
+    @property
     def report(self) -> dict[str, Any]:
         """Facts and steps as they were told last; empty where nobody has looked."""
         for job in (self.newest(LOOK), self.work, self._look_before_work()):
@@ -238,10 +248,6 @@ def options_of(given: Any) -> Options:
     )
 
 
-def remembered(known: dict[str, SetUp], vhost: str) -> SetUp:
-    """The set-up of a host, as it was left; of many, the ones that were left first are forgotten."""
-    found = known.pop(vhost, None) or SetUp(vhost)
-    known[vhost] = found
-    while len(known) > KEPT_MAX:
-        del known[next(iter(known))]
-    return found
+def setup_of(known: dict[str, SetUp], vhost: str) -> SetUp:
+    """The set-up of a host, as it was left."""
+    return remembered(known, vhost, lambda: SetUp(vhost))

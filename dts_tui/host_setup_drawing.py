@@ -24,6 +24,7 @@ from dts_tui.host_setup_steps import (
     STATES,
     Around,
     Step,
+    asks,
     credential,
     is_changed,
 )
@@ -67,12 +68,25 @@ def detail_lines(it: SetUp, step: Step, around: Around, width: int) -> list[Line
         age = words.since(job.created_at, around.now)
         told = f" job {words.short_id(job.id)} is {clean(job.state, 40)}, {age} old; C stops it"
         out = [*out, [], [(told, "faint")]]
+    if step.state == "yours" and it.is_removed:
+        out = [*_removed(it, width), [], *out]
     if step.state == "failed":
         trouble = text_lines(f"✗ {step.told}", width, "bad")
         if step.name == KEY and is_changed(it):
             return [*trouble, [], *out]
         out = [*trouble, [], *advice_lines(_FAILED[step.name], width), *([[], *out] if out else [])]
     return out
+
+
+def _removed(it: SetUp, width: int) -> list[Line]:
+    """What is left once a set-up was taken away, and how to be rid of that too."""
+    told = (
+        "What set-up had made there is removed, its worker with it. The virtual host itself stays."
+    )
+    if (it.document or {}).get("mode") == "agent":
+        told += " While it is enabled, the gateway goes on trying to start a worker there."
+    shows = f":vhost {shown(it.vhost)} shows the virtual host: T disables it there, D deletes it."
+    return [*text_lines(told, width), *advice_lines(shows, width)]
 
 
 def _job_of(it: SetUp, name: str) -> JobView | None:
@@ -193,26 +207,28 @@ def _login(it: SetUp, step: Step, around: Around, width: int) -> list[Line]:
     out = told_lines([(name, clean(value, 1_000), style) for name, value, style in told], width)
     if step.state == "doing":
         return [*out, [], *text_lines("Logging in, and running `true` there …", width, "dim")]
-    if step.state == "yours" and not credential(document):
-        return [*out, [], *advice_lines(_NONE, width)]
-    if step.state == "yours":
-        return [
-            *out,
-            [],
-            *advice_lines("enter logs in and runs `true` there; e gives another one.", width),
-        ]
-    return (
-        out
-        if step.state == "failed"
-        else [*out, [], *advice_lines("e gives another credential.", width)]
-    )
+    if step.state == "failed":
+        return out
+    return [*out, [], *advice_lines(_login_advice(it, step), width)]
 
 
-_NONE: Final = (
-    "enter gives one: a private key that is pasted, a password, or auth `agent` for the server's SSH agent. It is "
-    "sealed in the vault, and never shown again.\n"
-    "What would have to be asked for at run time (auth `ask`) does not do here: set-up is a job, and runs by itself."
+def _login_advice(it: SetUp, step: Step) -> str:
+    document = it.document or {}
+    if step.state != "yours":
+        return "e gives another credential."
+    if credential(document):
+        return "enter logs in and runs `true` there; e gives another one."
+    told = ["You were let in."] if it.is_let_in else []
+    told += [f"enter gives one: {_GIVES}", _BY_ITSELF, *([_AS_ME] if asks(document) else [])]
+    return "\n".join(told)
+
+
+_GIVES: Final = (
+    "a private key that is pasted, a password, or auth `agent` for the server's SSH agent. It is sealed in the vault, "
+    "and never shown again."
 )
+_BY_ITSELF: Final = "Set-up is a job that can ask nobody, so it needs one."
+_AS_ME: Final = "t only tries the login: what the host asks for is put before you."
 
 
 _DETAILS: Final[dict[str, Callable[[SetUp, Step, Around, int], list[Line]]]] = {

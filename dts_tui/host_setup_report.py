@@ -100,8 +100,7 @@ def apply_lines(it: SetUp, step: Step, around: Around, width: int) -> list[Line]
             if count
             else (f"Nothing is to be changed on {it.vhost}; its worker is looked for.")
         )
-        gone = "Nothing of a set-up is left there. " if it.removal is not None else ""
-        return [*text_lines(gone + clean(told, 400), width), [], *advice_lines(_APPLY, width)]
+        return [*text_lines(clean(told, 400), width), [], *advice_lines(_APPLY, width)]
     out = _work_lines(it, width) if it.removal is None else []
     if step.state == "doing" and not out:
         out = text_lines(f"{step.told} …", width, "dim")

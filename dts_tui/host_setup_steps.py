@@ -81,6 +81,11 @@ def credential(document: Doc) -> str:
     return ""
 
 
+def asks(document: Doc) -> bool:
+    """Whether whoever logs in there is asked, since nothing is stored."""
+    return document.get("auth") == "ask" and not credential(document)
+
+
 # --- the rules ----------------------------------------------------------------------------------
 
 
@@ -139,8 +144,10 @@ def _login(it: SetUp, around: Around) -> Step:
     if TRIAL in it.refused:
         return Step(LOGIN, "failed", it.refused[TRIAL])
     if it.newest(TRIAL) is not None:
-        if it.run is not None and it.run.state == "ok":
+        if it.is_let_in and not asks(it.document):
             return Step(LOGIN, "so", what)
+        if it.is_let_in:
+            return Step(LOGIN, "yours", "you were let in; now one to store")
         why = login_trouble(it)
         return Step(LOGIN, "failed", why) if why else Step(LOGIN, "doing", "trying it")
     if it.report or it.starting == LOOK or it.newest(LOOK) is not None or _is_left_to_job(it):

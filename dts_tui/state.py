@@ -10,7 +10,9 @@ from dts_core.model import Alarm, Host
 from dts_core.plain.figures import is_final, memory_share
 from dts_core.views import JobView, QueueView, SamplePoint, StatusView
 from dts_tui.admin_documents import Memory
+from dts_tui.fanout import BoardMemory
 from dts_tui.host_form import HostChoice
+from dts_tui.host_import import Import
 from dts_tui.host_setup import SetUp
 
 SAMPLES_MAX = 150
@@ -119,6 +121,10 @@ class World:
     """Hosts that were chosen to run something on."""
     lent: set[str] = field(default_factory=set)
     """Jobs whose logins the SSH agent here signs."""
+    importing: Import | None = None
+    """The import of hosts that was begun."""
+    boards: dict[str, BoardMemory] = field(default_factory=dict)
+    """How boards were left, by job."""
     setups: dict[str, SetUp] = field(default_factory=dict)
     """How far the set-up of hosts is, as it was last seen here."""
 

@@ -11,7 +11,8 @@ from dts_tui.admin_form import text_for
 from dts_tui.forms import FieldError
 from dts_tui.screens.admin_outcomes import Outcome, each_of, tell_outcomes, too_many
 from dts_tui.screens.base import View
-from dts_tui.widgets.overlays import Choice, Confirm, Picker
+from dts_tui.widgets.confirm import Confirm
+from dts_tui.widgets.overlays import Choice, Picker
 
 if TYPE_CHECKING:
     from dts_core.clients import AdminClient

@@ -7,7 +7,7 @@ from dts_core.text import clean
 from dts_tui.admin_documents import TITLES, TYPED, Doc
 from dts_tui.screens.admin_outcomes import Outcome, each_of, tell_outcomes, too_many
 from dts_tui.screens.base import View
-from dts_tui.widgets.overlays import Confirm
+from dts_tui.widgets.confirm import Confirm
 
 if TYPE_CHECKING:
     from dts_core.clients import AdminClient

@@ -21,6 +21,13 @@ from dts_tui.screens.host_shell import open_shell, shell_subject
 from dts_tui.screens.setup_doing import open_setup
 from dts_tui.widgets.table import Column
 
+NEED_ONE = (
+    "open", "describe", "copy-document", "edit-document", "edit-text", "delete-document", "set-field", "switch",
+    "reset-secret", "run-on-hosts", "set-up", "set-up-again", "remove-setup", "shell", "mark", "mark-all", "unmark",
+)  # fmt: skip
+"""Actions on what stands under the cursor."""
+NO_HOSTS = "none yet: a makes a worker of a new one, n only notes it, f reads a file"
+
 
 class Documents(PagedList[Doc]):
     """One collection, in the server's order."""
@@ -32,7 +39,7 @@ class Documents(PagedList[Doc]):
         self._next = ""
         super().__init__(place)
         if self.listed == "vhosts":
-            self.EMPTY = "none yet: a makes a worker of a new one, n only notes it"  # type: ignore[misc]
+            self.EMPTY = NO_HOSTS  # type: ignore[misc]
 
     def key(self, item: Doc) -> str:
         """Its id."""
@@ -198,6 +205,11 @@ class Documents(PagedList[Doc]):
         if self.has_use("add-host"):
             self.console.go(Place("setup-address", "vhosts/"))
 
+    def do_import_hosts(self) -> None:
+        """Only among hosts."""
+        if self.has_use("import-hosts"):
+            self.console.go(Place("import"))
+
     def do_set_up(self) -> None:
         """The road of the one under the cursor; where there is none, of a new one."""
         self._set_up("")
@@ -211,12 +223,10 @@ class Documents(PagedList[Doc]):
         self._set_up("remove")
 
     def _set_up(self, wanted: str) -> None:
-        if not self.has_use("set-up"):
-            return
-        if self.rows.current is not None:
+        if self.has_use("set-up"):
             open_setup(self, self.rows.cursor, wanted)
-        elif not wanted:
-            self.console.run_named("add-host")
+        elif not wanted and self.rows.current is None:
+            self.do_add_host()
 
     def do_shell(self) -> None:
         """On the virtual host under the cursor."""
@@ -239,7 +249,9 @@ class Documents(PagedList[Doc]):
         )
 
     def has_use(self, name: str) -> bool:
-        """What only users have, only users offer."""
+        """What only users have, only users offer; where nothing is listed, only what needs nothing."""
+        if name in NEED_ONE and self.rows.current is None:
+            return False
         return has_use(name, self.listed)
 
     def _gone(self, doc_id: str) -> None:

@@ -13,7 +13,8 @@ from dts_tui.draw import Line
 from dts_tui.filters import Filter, Term
 from dts_tui.screens.admin_lists import PAGE, PagedList
 from dts_tui.screens.base import Place
-from dts_tui.widgets.overlays import Confirm, Reader, pairs
+from dts_tui.widgets.confirm import Confirm
+from dts_tui.widgets.overlays import Reader, pairs
 from dts_tui.widgets.table import Column
 
 SOON_SECONDS = 7 * 86_400

@@ -8,8 +8,7 @@ from textual.widget import Widget
 
 from dts_core.errors import DtsError
 from dts_core.views import JobView
-from dts_tui.widgets.lines import Lines
-from dts_tui.widgets.table import Table
+from dts_tui.widgets.scrolling import Scrolling
 
 if TYPE_CHECKING:
     from dts_core.clients import AdminClient
@@ -115,16 +114,20 @@ class View(Vertical):
         """Call the server in the background; a later call under the same key replaces this one."""
         self.console.ask(self, key, make, then, failed=failed, writes=writes)
 
+    def is_asking(self, key: str) -> bool:
+        """Whether a call under this key is not answered yet: what is asked every second waits for it."""
+        return self.console.is_asking(self, key)
+
     # --- moving, the same everywhere ------------------------------------------------------------
 
     def _move(self, lines: int) -> None:
         target = self.main()
-        if isinstance(target, Table | Lines):
+        if isinstance(target, Scrolling):
             target.move(lines)
 
     def _page(self) -> int:
         target = self.main()
-        return max(target.page // 2, 1) if isinstance(target, Table | Lines) else 10
+        return max(target.page // 2, 1) if isinstance(target, Scrolling) else 10
 
     def do_down(self) -> None:
         """One line down."""

@@ -64,8 +64,10 @@ class BoardActions(View):
     def _again(self, which: str, digest: str = "") -> None:
         if self.fan.job is not None:
             given = self.fan.job.kwargs if isinstance(self.fan.job.kwargs, dict) else {}
-            what, ask = what_of(self.fan.job), bool(given.get("ask"))
-            ask_again(self, self.place.key, what, which=which, digest=digest, ask=ask)
+            ask_again(
+                self, self.place.key, what_of(self.fan.job), which=which, digest=digest,
+                ask=bool(given.get("ask")), as_me=bool(given.get("own_keys")),
+            )  # fmt: skip
 
     def _again_state(self, name: str) -> None:
         if self.has_use(name):

@@ -1,11 +1,18 @@
 """The same again on exactly those hosts of a fan-out that ended in one way: asked with their names, then started."""
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from dts_core.hostsets import fold, split_names
 from dts_core.plain import words
 from dts_core.text import clean
 from dts_core.views.ssh import SshStarted
 from dts_tui.screens.base import Place, View
-from dts_tui.widgets.overlays import Confirm
+from dts_tui.screens.fanout_signing import lent, own_keys
+from dts_tui.widgets.confirm import Confirm
+
+if TYPE_CHECKING:
+    from dts_core.clients import AdminClient
 
 WORDS_MOST = 600
 """Most characters of a command within a question."""
@@ -14,7 +21,14 @@ LINE_CELLS = 64
 
 
 def ask_again(
-    view: View, job: str, what: str, *, which: str, digest: str = "", ask: bool = False
+    view: View,
+    job: str,
+    what: str,
+    *,
+    which: str,
+    digest: str = "",
+    ask: bool = False,
+    as_me: bool = False,
 ) -> None:
     """Let the server say which hosts are meant, show them, and start it when that is confirmed.
 
@@ -25,6 +39,7 @@ def ask_again(
         which: failed | unreachable | timed_out | cancelled | never_started | group
         digest: For group: which one.
         ask: Whether its logins ask, as before.
+        as_me: Whether the SSH agent here signs them, as before.
     """
 
     def meant(answer: SshStarted) -> None:
@@ -33,19 +48,21 @@ def ask_again(
         )
         view.console.open_overlay(Confirm(question, host_lines(answer.hosts), "Run again", send))
 
-    def send() -> None:
-        view.ask(
-            "again",
-            lambda client: client.ssh.again(job, which, digest=digest, ask=ask),
-            lambda answer: opened(view, answer),
-            writes=True,
+    async def again(client: "AdminClient", *, dry_run: bool) -> SshStarted:
+        keys = await own_keys() if as_me else []
+        return await client.ssh.again(
+            job, which, digest=digest, ask=ask, own_keys=keys, dry_run=dry_run
         )
 
-    view.ask(
-        "meant",
-        lambda client: client.ssh.again(job, which, digest=digest, ask=ask, dry_run=True),
-        meant,
-    )
+    def begun(answer: SshStarted) -> None:
+        if as_me:
+            lent(view, answer)
+        opened(view, answer)
+
+    def send() -> None:
+        view.ask("again", partial(again, dry_run=False), begun, writes=True)
+
+    view.ask("meant", partial(again, dry_run=True), meant)
 
 
 def opened(view: View, answer: SshStarted) -> None:

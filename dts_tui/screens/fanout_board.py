@@ -1,5 +1,6 @@
 """The board of one fan-out: hosts with the same answer together, live, and run again from here."""
 
+from datetime import datetime
 from functools import partial
 
 from textual.app import ComposeResult
@@ -9,9 +10,10 @@ from dts_core.errors import DtsError
 from dts_core.plain import words
 from dts_core.views import JobView
 from dts_core.views.ssh import HostRunList, HostRunView
-from dts_tui.fanout import Group, run_record
+from dts_tui.fanout import BoardMemory, Group, run_record
 from dts_tui.fanout_drawing import NARROW
 from dts_tui.filters import FilterError, parse
+from dts_tui.remembering import remembered
 from dts_tui.screens.base import Place
 from dts_tui.screens.fanout_asking import all_hosts, news
 from dts_tui.screens.fanout_columns import group_columns, host_columns
@@ -39,7 +41,7 @@ class Board(BoardTitles):
             self.groups, group_columns(lambda: self._majority), self.groups_title, self.empty
         )
         self.host_table: Watched[HostRunView] = Watched(
-            self.hosts, host_columns(), self.hosts_title, self.empty
+            self.hosts, host_columns(self._now), self.hosts_title, self.empty
         )
         self.group_table.watcher = self.host_table.watcher = self._pointed
 
@@ -62,13 +64,24 @@ class Board(BoardTitles):
     # --- news -----------------------------------------------------------------------------------
 
     def entered(self) -> None:
-        """Ask for all of it, and listen: nothing of it is kept here when one leaves."""
+        """Ask for all of it, and listen; what was looked at is looked at again."""
+        seen = self._memory()
+        self._at_hosts = self._at_hosts or seen.at_hosts
+        self.filter = parse(seen.filter, KEYS)
+        self.groups.cursor, self.hosts.cursor = seen.group, seen.host
+        self._arrange()
         self.refresh_data()
         self.console.background(partial(self.console.feed.jobs, job=self.place.key), "job-stream")
 
     def left(self) -> None:
-        """Stop listening."""
+        """Stop listening; nothing of the job itself is kept here."""
         self.console.stop_background("job-stream")
+        seen = self._memory()
+        seen.at_hosts, seen.filter, seen.host = self._at_hosts, str(self.filter), self.hosts.cursor
+        seen.group = "" if self.groups.cursor == self._first else self.groups.cursor
+
+    def _memory(self) -> BoardMemory:
+        return remembered(self.console.world.boards, self.place.key, BoardMemory)
 
     def refresh_data(self) -> None:
         """The job, and every host of it."""
@@ -137,7 +150,9 @@ class Board(BoardTitles):
             and world.paused_at is None
             and world.connection.up
         ):
-            self._ask_news()
+            self.preview.refresh()
+            if not self.is_asking("news"):
+                self._ask_news()
         self.group_table.stale = self.host_table.stale = world.connection.up is False
         self._redraw()
 
@@ -168,6 +183,9 @@ class Board(BoardTitles):
         self.console.scope_changed()
 
     # --- drawing --------------------------------------------------------------------------------
+
+    def _now(self) -> datetime:
+        return self.console.now()
 
     def _redraw(self) -> None:
         self._head.redraw()

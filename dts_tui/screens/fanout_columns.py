@@ -1,6 +1,7 @@
 """Columns of a board: of groups with the same answer, and of hosts."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from dts_core.plain import words
 from dts_core.text import clean
@@ -33,8 +34,8 @@ def group_columns(majority: Callable[[], str]) -> list[Column[Group]]:
     ]
 
 
-def host_columns() -> list[Column[HostRunView]]:
-    """One host a row."""
+def host_columns(now: Callable[[], datetime]) -> list[Column[HostRunView]]:
+    """One host a row; `now` is the server's time."""
     return [
         Column(
             "host", lambda v, w: (clean(v.host, 300), "strong"), 14, grow=2, most=40, keep=9,
@@ -45,7 +46,7 @@ def host_columns() -> list[Column[HostRunView]]:
             "ended", lambda v, w: (ended_words(v), "text"), 10, grow=1, most=18, keep=7,
             sort=ended_words,
         ),
-        Column("took", lambda v, w: (took_words(v), "text"), 8, align="right", keep=6),
+        Column("took", lambda v, w: (took_words(v, now()), "text"), 8, align="right", keep=6),
         Column(
             "printed", lambda v, w: (words.size(v.output_total), "dim"), 9, align="right", keep=4,
             sort=lambda v: -v.output_total,

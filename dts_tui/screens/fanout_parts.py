@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from dts_core.errors import DtsError
+from dts_core.plain.glyphs import run
 from dts_core.text import clean
 from dts_core.views.ssh import HostOutputView, HostRunView
 from dts_tui.draw import Line
-from dts_tui.fanout import SETTLED_LAST, state_words
+from dts_tui.fanout import RUNNING, UNBEGUN, state_words
 from dts_tui.output_text import OutputText, output_lines
 from dts_tui.screens.base import View
 from dts_tui.widgets.drawn import Drawn
@@ -74,21 +75,34 @@ class Preview:
                 self.output.redraw()
             return
         self._wanted, self._why = key, ""
-        self.output.show(self._known.get(key, ()))
-        if host is not None and key not in self._known and host.state not in SETTLED_LAST:
-            self._view.set_timer(LOOK_SECONDS, lambda: self._ask(key))
+        if renamed or host is None or key in self._known:
+            self.output.follow = False
+            self.output.show(self._known.get(key, ()))
+        if host is not None and key not in self._known and host.state not in UNBEGUN:
+            self._view.set_timer(LOOK_SECONDS, lambda: self._look(key))
+
+    def refresh(self) -> None:
+        """Once a second: a host that runs has printed more."""
+        is_running = self._host is not None and self._host.state == RUNNING
+        if is_running and not self._view.is_asking("preview"):
+            self._ask(self._wanted)
+
+    def _look(self, key: str) -> None:
+        """The cursor has rested."""
+        if key not in self._known:
+            self._ask(key)
 
     def _ask(self, key: str) -> None:
         host = self._host
-        if key != self._wanted or key in self._known or host is None:
+        if key != self._wanted or host is None:
             return
 
         def got(answer: HostOutputView) -> None:
-            self._known[key] = output_lines(answer)
-            while len(self._known) > OUTPUTS_KEPT:
-                self._known.popitem(last=False)
+            lines = output_lines(answer)
+            if answer.state != RUNNING:
+                self._keep(key, lines)
             if key == self._wanted:
-                self.output.show(self._known[key])
+                self._show(lines, is_running=answer.state == RUNNING)
 
         def failed(error: DtsError) -> None:
             self._why = str(error)
@@ -98,18 +112,34 @@ class Preview:
             "preview", lambda client: client.ssh.output(self._job, host.host), got, failed=failed
         )
 
+    def _show(self, lines: OutputText, *, is_running: bool) -> None:
+        """While it runs its end is in sight; so it is still when it has ended meanwhile."""
+        was_followed, self.output.follow = self.output.follow, is_running
+        self.output.show(lines, keep=True)
+        if was_followed and not is_running:
+            self.output.move(len(lines))
+
+    def _keep(self, key: str, lines: OutputText) -> None:
+        self._known[key] = lines
+        while len(self._known) > OUTPUTS_KEPT:
+            self._known.popitem(last=False)
+
     def _title(self) -> Line:
         if self._host is None:
             return [("output", "title")]
         out: Line = [(clean(self._host.host, 120), "title")]
+        if self._host.state == RUNNING:
+            look = run(RUNNING)
+            out.append((f" ─ {look.glyph} {RUNNING}", look.style))
         if self._of > 1:
-            out.append((f" ─ one of {self._of} with this answer", "dim"))
+            same = " with this answer" if self._host.group else ""
+            out.append((f" ─ one of {self._of}{same}", "dim"))
         return out
 
     def _empty(self) -> str:
         if self._why or self._host is None:
             return self._why
-        if self._host.state in SETTLED_LAST:
+        if self._host.state in UNBEGUN or self._host.state == RUNNING:
             return f"{state_words(self._host.state)}: nothing was printed"
         return "it printed nothing" if self._wanted in self._known else "asking …"
 

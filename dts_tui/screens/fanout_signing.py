@@ -9,13 +9,14 @@ from dts_core.errors import ConfigError, Forbidden
 from dts_core.plain.ssh import signed_for
 from dts_core.text import clean
 from dts_core.views.questions import AnswerTaken, QuestionView
+from dts_core.views.ssh import SshStarted
 from dts_tui.screens.base import View
-from dts_tui.widgets.overlays import Confirm
+from dts_tui.widgets.confirm import Confirm
 
 if TYPE_CHECKING:
     from dts_core.clients import AdminClient
 
-__all__ = ["lend", "own_keys", "sign_all"]
+__all__ = ["lend", "lent", "own_keys", "sign_all"]
 
 
 async def own_keys() -> list[str]:
@@ -25,6 +26,12 @@ async def own_keys() -> list[str]:
         ConfigError: There is none.
     """
     return [key.line for key in await asyncio.to_thread(OwnAgent().keys)]
+
+
+def lent(view: View, started: SshStarted) -> None:
+    """The agent here signs the logins of a run that was begun with its keys."""
+    if started.job is not None:
+        view.console.world.lent.add(started.job.id)
 
 
 def lend(view: View, job: str, questions: Sequence[QuestionView]) -> None:

@@ -55,6 +55,7 @@ class BoardTitles(BoardActions):
         left: Line = [("hosts", "title"), (f" ─ {told}", "dim")]
         if self.filter.terms:
             left.append((f" ─ {self.filter}", "accent"))
+        left += self.questions.line()
         if shown < self.fitting:
             left.append(
                 (f" ─ {words.count(self.fitting - shown)} more fit: narrow the filter", "warn")

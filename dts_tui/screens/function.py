@@ -14,8 +14,8 @@ from dts_tui.screens.function_difference import show_difference
 from dts_tui.screens.functions import ask_delete
 from dts_tui.screens.lists import Marking
 from dts_tui.screens.tabbed import Tabbed
+from dts_tui.widgets.confirm import Confirm
 from dts_tui.widgets.lines import Lines
-from dts_tui.widgets.overlays import Confirm
 from dts_tui.widgets.source import Code
 from dts_tui.widgets.table import Column, Table
 

@@ -13,7 +13,7 @@ from dts_tui.rows import Rows
 from dts_tui.screens.base import ONCE, Place, View
 from dts_tui.screens.submit import arguments_of
 from dts_tui.state import Stamp
-from dts_tui.widgets.overlays import Confirm
+from dts_tui.widgets.confirm import Confirm
 from dts_tui.widgets.table import Column, Table
 
 KEYS = ("id", "namespace", "name", "owner", "summary")

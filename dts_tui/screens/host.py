@@ -192,12 +192,6 @@ class HostPage(Tabbed):
 
     # --- actions --------------------------------------------------------------------------------
 
-    def _move(self, lines: int) -> None:
-        if isinstance(self._content, LogView):
-            self._content.move(lines)
-        else:
-            super()._move(lines)
-
     def on_table_opened(self) -> None:
         """As enter."""
         self.do_open()

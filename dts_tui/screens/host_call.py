@@ -2,7 +2,9 @@
 
 import json
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from dts_core.hostsets import fold
 from dts_core.plain import words
@@ -13,9 +15,9 @@ from dts_tui.draw import Line, fit, rule
 from dts_tui.forms import FieldError
 from dts_tui.host_form import COMMAND, HostChoice, HostForm, host_form, question
 from dts_tui.screens.fanout_again import host_lines, opened
-from dts_tui.screens.fanout_signing import own_keys
+from dts_tui.screens.fanout_signing import lent, own_keys
 from dts_tui.screens.submit import Submit
-from dts_tui.widgets.overlays import Confirm
+from dts_tui.widgets.confirm import Confirm
 
 if TYPE_CHECKING:
     from dts_core.clients import AdminClient
@@ -87,25 +89,8 @@ class HostCall(Submit):
         def meant(answer: SshStarted) -> None:
             self.sending = False
             asked = question(form.shown_call(call), len(answer.hosts), answer.batches)
+            send = partial(self._send, hosts, call, as_me=as_me)
             self.console.open_overlay(Confirm(asked, host_lines(answer.hosts), "Run", send))
-
-        async def start(client: "AdminClient") -> SshStarted:
-            return await client.ssh.start(hosts, own_keys=await own_keys() if as_me else [], **call)
-
-        def begun(answer: SshStarted) -> None:
-            if as_me and answer.job is not None:
-                self.console.world.lent.add(answer.job.id)
-            self._started(answer)
-
-        def send() -> None:
-            self.sending = True
-            self.ask(
-                "start",
-                start,
-                begun,
-                failed=self.refused,
-                writes=True,
-            )
 
         self.ask(
             "meant",
@@ -113,6 +98,20 @@ class HostCall(Submit):
             meant,
             failed=self.refused,
         )
+
+    def _send(self, hosts: Sequence[str], call: Mapping[str, Any], *, as_me: bool) -> None:
+        """Start it on these hosts, with the keys of the SSH agent here where that is wanted."""
+        self.sending = True
+
+        async def start(client: "AdminClient") -> SshStarted:
+            return await client.ssh.start(hosts, own_keys=await own_keys() if as_me else [], **call)
+
+        def begun(answer: SshStarted) -> None:
+            if as_me:
+                lent(self, answer)
+            self._started(answer)
+
+        self.ask("start", start, begun, failed=self.refused, writes=True)
 
     def _started(self, answer: SshStarted) -> None:
         self.sending = False

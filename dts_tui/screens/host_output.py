@@ -8,7 +8,7 @@ from dts_core.plain import glyphs, words
 from dts_core.text import clean
 from dts_core.views.ssh import HostOutputView, HostRunList
 from dts_tui.draw import Line
-from dts_tui.fanout import MOVING, FanOut, ended_words, state_words, took_words
+from dts_tui.fanout import MOVING, RUNNING, FanOut, ended_words, state_words, took_words
 from dts_tui.output_text import output_lines
 from dts_tui.screens.base import Place, View
 from dts_tui.screens.fanout_asking import all_hosts
@@ -63,6 +63,8 @@ class HostOutput(View):
         def got(answer: HostOutputView) -> None:
             if host == self.place.part:
                 known, self.answer, self._why = self.answer, answer, ""
+                if known is None:
+                    self.output.follow = answer.state == RUNNING
                 self.output.show(output_lines(answer), keep=known is not None)
 
         def failed(error: DtsError) -> None:
@@ -75,7 +77,8 @@ class HostOutput(View):
         """While it has not ended, ask again."""
         world = self.console.world
         moving = self.answer is None or self.answer.state in MOVING
-        if moving and world.paused_at is None and world.connection.up:
+        is_due = moving and not self.is_asking("output")
+        if is_due and world.paused_at is None and world.connection.up:
             self.refresh_data()
         self.output.stale = world.connection.up is False
         self.output.redraw()
@@ -91,7 +94,9 @@ class HostOutput(View):
         out.append((f" ─ {look.glyph} {state_words(view.state)}", look.style))
         if ended := ended_words(view):
             out.append((f" ─ {ended}", "text"))
-        out.append((f" ─ {took_words(view)} ─ {words.size(view.output_total)}", "dim"))
+        out.append(
+            (f" ─ {took_words(view, self.console.now())} ─ {words.size(view.output_total)}", "dim")
+        )
         same = self._same()
         if len(same) > 1:
             at = same.index(self.place.part) + 1
@@ -117,12 +122,6 @@ class HostOutput(View):
         return self._alike
 
     # --- actions --------------------------------------------------------------------------------
-
-    def _move(self, lines: int) -> None:
-        self.output.move(lines)
-
-    def _page(self) -> int:
-        return max(self.output.page // 2, 1)
 
     def _turn(self, by: int) -> None:
         hosts = list(self.fan.hosts)

@@ -235,12 +235,6 @@ class JobPage(Tabbed):
             return self.tab == "log"
         return name != "job-logs" or self.tab != "log"
 
-    def _move(self, lines: int) -> None:
-        if isinstance(self._content, LogView):
-            self._content.move(lines)
-        else:
-            super()._move(lines)
-
     def do_follow(self) -> None:
         """Follow the log."""
         if isinstance(self._content, LogView):

@@ -8,7 +8,8 @@ from dts_core.views import CancelAnswer, JobView
 from dts_tui.draw import Line
 from dts_tui.fanout import SSHRPC
 from dts_tui.screens.base import Place, View
-from dts_tui.widgets.overlays import Confirm, Reader, pairs
+from dts_tui.widgets.confirm import Confirm
+from dts_tui.widgets.overlays import Reader, pairs
 
 
 def _name(job: JobView) -> str:

@@ -257,12 +257,6 @@ class Logs(View):
 
     # --- lines ----------------------------------------------------------------------------------
 
-    def _move(self, lines: int) -> None:
-        self.lines.move(lines)
-
-    def _page(self) -> int:
-        return max(self.lines.page // 2, 1)
-
     def do_open(self) -> None:
         """The job of this line, or its host."""
         line = self.lines.current

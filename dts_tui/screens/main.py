@@ -53,8 +53,10 @@ class Main(Screen[None]):
             too_small.display = small
             for selector in ("Header", "Areas", "#body", "Footer"):
                 self.query_one(selector).display = not small
-            if not small:
+            if not small and self.console.overlay is None:
                 self.call_after_refresh(self.console.give_focus)
+        if self.console.overlay is not None and self.console.overlay.is_mounted:
+            self.console.overlay.fit_screen()
 
     def on_key(self, event: events.Key) -> None:
         """Every key that the focused widget left goes through the registry."""

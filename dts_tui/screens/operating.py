@@ -13,7 +13,7 @@ from dts_core.views import (
     QueueView,
 )
 from dts_tui.screens.base import View
-from dts_tui.widgets.overlays import Confirm
+from dts_tui.widgets.confirm import Confirm
 
 JOBS = "jobs."
 TYPED_MOST = 50

@@ -34,6 +34,8 @@ _SCREENS = {
     "setup-address": ("setup_forms", "SetUpAddress"),
     "setup-login": ("setup_forms", "SetUpLogin"),
     "setup-options": ("setup_forms", "SetUpOptions"),
+    "import": ("host_importing", "ImportForm"),
+    "import-plan": ("host_importing", "ImportPlanPage"),
     "tokens": ("admin_tokens", "Tokens"),
     "token-form": ("secret_forms", "TokenForm"),
     "password": ("secret_forms", "PasswordForm"),

@@ -22,6 +22,7 @@ from dts_tui.host_setup_steps import (
     STATES,
     Around,
     Step,
+    asks,
     credential,
     current,
     is_changed,
@@ -225,16 +226,26 @@ class SetUpPage(SetUpNews):
         elif step.name == KEY:
             is_shown = self.it.fresh(SCAN) is not None and step.state == "yours"
             (ask_trust if is_shown else scan)(self)
-        elif step.name == LOGIN and not credential(self.it.document or {}):
-            self._edit(LOGIN)
-        elif step.name == LOGIN:
+        elif step.name == LOGIN and (step.state == "failed" or credential(self.it.document or {})):
             try_login(self)
+        elif step.name == LOGIN:
+            self._edit(LOGIN)
         elif step.name in (FACTS, PLAN):
             look(self)
         elif step.name in (APPLY, BEAT):
             ask_set_up(self)
         elif step.name == JOB:
             self.console.go(Place("choose", self.place.key))
+
+    def do_try_as_me(self) -> None:
+        """Log in with what is answered here."""
+        if self.has_use("try-as-me"):
+            try_login(self)
+
+    def do_answer(self) -> None:
+        """What the login asks."""
+        if self.questions is not None:
+            self.questions.put()
 
     def _edit(self, name: str) -> None:
         if self.it.document is None:
@@ -286,6 +297,11 @@ class SetUpPage(SetUpNews):
         """Keys that have nothing to do are not named."""
         if name == "cancel":
             return bool(self.it.live)
+        if name == "answer":
+            return self.questions is not None and bool(self.questions.count)
+        if name == "try-as-me":
+            step = self.step()
+            return step.name == LOGIN and step.state == "yours" and asks(self.it.document or {})
         if name == "forget-key":
             return is_changed(self.it)
         return name != "job-logs" or self._job() is not None

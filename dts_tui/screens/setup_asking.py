@@ -19,11 +19,12 @@ TRIAL_SECONDS: Final = 60.0
 
 
 class News(NamedTuple):
-    """A job, what its log says, and how the one host of a call ended."""
+    """A job, what its log says, how the one host of a call ended, and how many questions its login asks."""
 
     job: JobView
     lines: list[str]
     run: HostRunView | None
+    questions: int = 0
 
 
 async def earlier(client: "AdminClient", vhost: str) -> dict[str, JobView]:
@@ -38,13 +39,14 @@ async def news(client: "AdminClient", kind: str, job_id: str) -> News:
     """How far a job is; answers when it has ended, or after a moment."""
     job = await client.job(job_id, wait=NEWS_SECONDS)
     lines: list[str] = []
-    run = None
+    run, questions = None, 0
     if kind in (WORK, REMOVAL):
         page = await client.logs(job=job_id, limit=LINES_MOST)
         lines = [each.text for each in page.items]
     elif kind == TRIAL:
-        run = next(iter((await client.ssh.hosts(job_id, limit=1)).items), None)
-    return News(job, lines, run)
+        hosts = await client.ssh.hosts(job_id, limit=1)
+        run, questions = next(iter(hosts.items), None), hosts.questions
+    return News(job, lines, run, questions)
 
 
 async def scan(client: "AdminClient", vhost: str) -> JobView:
@@ -57,9 +59,9 @@ async def trust(client: "AdminClient", vhost: str, seen: dict[str, Any], job_id:
     return await client.vhosts.trust(vhost, str(seen["fingerprint"]), scan=job_id)
 
 
-async def try_login(client: "AdminClient", vhost: str) -> JobView:
-    """Log in, and run what does nothing."""
-    answer = await client.ssh.start([vhost], argv=TRIAL_ARGV, host_seconds=TRIAL_SECONDS)
+async def try_login(client: "AdminClient", vhost: str, *, ask: bool = False) -> JobView:
+    """Log in, and run what does nothing; with `ask`, whoever starts it is asked what the host wants."""
+    answer = await client.ssh.start([vhost], argv=TRIAL_ARGV, host_seconds=TRIAL_SECONDS, ask=ask)
     assert answer.job is not None, "without dry_run a job is started"
     return answer.job
 

@@ -10,11 +10,11 @@ from dts_core.errors import DtsError
 from dts_core.text import clean
 from dts_core.views import JobView, Written
 from dts_tui.actions import subject_of_jobs
-from dts_tui.host_setup import LOOK, REMOVAL, SCAN, TRIAL, WORK, SetUp, ended, remembered, shown
-from dts_tui.host_setup_steps import ADDRESS, FACTS, KEY, LOGIN, PLAN
+from dts_tui.host_setup import LOOK, REMOVAL, SCAN, TRIAL, WORK, SetUp, ended, setup_of, shown
+from dts_tui.host_setup_steps import ADDRESS, FACTS, KEY, LOGIN, PLAN, asks
 from dts_tui.screens import setup_asking
 from dts_tui.screens.base import Place, View
-from dts_tui.widgets.overlays import Confirm
+from dts_tui.widgets.confirm import Confirm
 
 if TYPE_CHECKING:
     from dts_core.clients import AdminClient
@@ -25,7 +25,7 @@ REASON_LEAST = 3
 
 def open_setup(view: View, vhost: str, wanted: str = "") -> None:
     """Go to the set-up of a virtual host; `wanted` (again, remove) is asked about there."""
-    remembered(view.console.world.setups, vhost).wanted = wanted
+    setup_of(view.console.world.setups, vhost).wanted = wanted
     view.console.go(Place("setup", vhost))
 
 
@@ -63,9 +63,9 @@ def scan(page: "SetUpPage") -> None:
 
 
 def try_login(page: "SetUpPage") -> None:
-    """Try what is stored."""
-    vhost = page.place.key
-    start(page, TRIAL, lambda client: setup_asking.try_login(client, vhost))
+    """Try what is stored, or what whoever is here answers."""
+    vhost, ask = page.place.key, asks(page.it.document or {})
+    start(page, TRIAL, lambda client: setup_asking.try_login(client, vhost, ask=ask))
 
 
 def look(page: "SetUpPage") -> None:
@@ -189,13 +189,17 @@ def ask_forget_key(page: "SetUpPage") -> None:
 def setup_subject(it: SetUp, step: str, job: str) -> dict[str, str]:
     """A set-up as the subject of commands and requests, with what one of its steps asks for."""
     word, path = shlex.quote(it.vhost), f"/admin/vhosts/{quote(it.vhost, safe='')}"
-    hosts = json.dumps([it.vhost])
+    hosts, is_asked = json.dumps([it.vhost]), asks(it.document or {})
+    ask = ', "ask": true' if is_asked else ""
     scope = it.options.scope
     flags = f" --scope {scope}" if scope != "user" else ""
     commands = {
         ADDRESS: (f"dts admin vhosts show {word}", f"PATCH {path} {{…}}"),
         KEY: (f"dts admin vhosts scan {word}", f'POST /admin/vhosts/scan {{"hosts": {hosts}}}'),
-        LOGIN: (f"dts ssh {word} -- true", f'POST /ssh {{"hosts": {hosts}, "argv": ["true"]}}'),
+        LOGIN: (
+            f"dts ssh {word}{' --ask' if is_asked else ''} -- true",
+            f'POST /ssh {{"hosts": {hosts}, "argv": ["true"]{ask}}}',
+        ),
         FACTS: (f"dts vhost init {word} --dry-run{flags}", f'POST {path}/init {{"dry_run": true}}'),
     }
     commands[PLAN] = commands[FACTS]

@@ -9,7 +9,7 @@ from dts_core.views import CollectionView
 from dts_tui.admin_form import DocumentForm
 from dts_tui.asked_fields import setup_fields
 from dts_tui.draw import Line, rule
-from dts_tui.host_setup import Options, remembered
+from dts_tui.host_setup import Options, setup_of
 from dts_tui.host_setup_steps import ADDRESS, LOGIN, NAMES, PLAN, credential
 from dts_tui.screens.admin_form import DocumentEditor
 from dts_tui.screens.base import Place
@@ -57,7 +57,7 @@ class _StepForm(DocumentEditor):
 
     def after(self, doc_id: str) -> Place:
         """Its set-up, which goes on by itself as far as nothing is changed."""
-        it = remembered(self.console.world.setups, doc_id)
+        it = setup_of(self.console.world.setups, doc_id)
         it.eager = True
         it.refused.clear()
         return Place("setup", doc_id)
@@ -128,7 +128,7 @@ class SetUpOptions(FormPage):
         """The fields are known here."""
         if self.form is not None:
             return
-        now = remembered(self.console.world.setups, self.place.key).options
+        now = setup_of(self.console.world.setups, self.place.key).options
         known = {
             "scope": now.scope,
             "queues": list(now.queues),
@@ -147,7 +147,7 @@ class SetUpOptions(FormPage):
         if not 0 < seconds <= SECONDS_MOST and self.fields is not None:
             self.fields.refuse({"wait_seconds": f"more than 0, at most {SECONDS_MOST:g}"})
             return
-        it = remembered(self.console.world.setups, self.place.key)
+        it = setup_of(self.console.world.setups, self.place.key)
         it.options = Options(
             scope="system" if body.get("scope") == "system" else "user",
             queues=tuple(str(each) for each in body.get("queues", [])),

@@ -4,16 +4,18 @@ from collections.abc import Callable
 from functools import partial
 
 from dts_core.errors import ApiError, DtsError
+from dts_core.text import clean
 from dts_core.views import JobView
 from dts_tui.admin_documents import Doc
-from dts_tui.host_setup import KINDS, REMOVAL, TRIAL, WORK, SetUp, remembered
+from dts_tui.host_setup import KINDS, REMOVAL, TRIAL, WORK, SetUp, setup_of
 from dts_tui.screens import setup_asking
 from dts_tui.screens.base import Place, View
+from dts_tui.screens.fanout_questions import Questions
 from dts_tui.state import Stamp
 
 NEWS_PAUSE_SECONDS = 0.25
 """Between two questions for news: a server that does not hold them back is not asked without a pause."""
-REMOVED = "nothing of it is left there; among the virtual hosts T disables it, D deletes it"
+REMOVED = "nothing of the set-up is left on {}; the virtual host itself stays"
 EVERY_SECONDS = 5
 """How often the document is asked for."""
 
@@ -23,16 +25,17 @@ class SetUpNews(View):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._following: set[str] = set()
         self.stamp = Stamp(float(EVERY_SECONDS))
         self._ticks = 0
+        self.questions: Questions | None = None
+        """Of the login that is tried; None: none was."""
         self.is_known = False
         """Whether all that there was has been asked for."""
 
     @property
     def it(self) -> SetUp:
         """What is known."""
-        return remembered(self.console.world.setups, self.place.key)
+        return setup_of(self.console.world.setups, self.place.key)
 
     def changed(self) -> None:
         """There is news: show it."""
@@ -101,16 +104,10 @@ class SetUpNews(View):
     def follow(self, kind: str) -> None:
         """Ask for news of a job until it has ended."""
         job = self.it.jobs.get(kind)
-        if job is None or kind in self._following or self.console.view is not self:
+        if job is None or self.is_asking(f"news {kind}") or self.console.view is not self:
             return
-        self._following.add(kind)
-
-        def got(answer: setup_asking.News) -> None:
-            self._following.discard(kind)
-            self._take(kind, answer)
 
         def failed(error: DtsError) -> None:
-            self._following.discard(kind)
             if isinstance(error, ApiError) and error.answer_status == 404:
                 self.it.jobs.pop(kind, None)
                 self.changed()
@@ -118,7 +115,7 @@ class SetUpNews(View):
         self.ask(
             f"news {kind}",
             lambda client: setup_asking.news(client, kind, job.id),
-            got,
+            lambda answer: self._take(kind, answer),
             failed=failed,
         )
 
@@ -129,13 +126,20 @@ class SetUpNews(View):
             it.take(kind, answer.job)
             if kind == TRIAL:
                 it.run = answer.run
+                self._asked_by(answer)
             elif kind == WORK:
                 it.lines = answer.lines
         if kind in it.live:
             self.set_timer(NEWS_PAUSE_SECONDS, partial(self.follow, kind))
         elif kind == REMOVAL and was_live and it.ended(REMOVAL).state == "ok":
-            self.console.notice(REMOVED)
+            self.console.notice(REMOVED.format(clean(self.place.key, 120)))
         self.changed()
+
+    def _asked_by(self, answer: setup_asking.News) -> None:
+        """What the login asks whoever is here."""
+        if self.questions is None or self.questions.job != answer.job.id:
+            self.questions = Questions(self, answer.job.id, lambda: [self.place.key])
+        self.questions.look(answer.questions)
 
     def world_changed(self) -> None:
         """Heartbeats come this way; a page that found no server is asked for again."""

@@ -1,6 +1,8 @@
 """The frame: header, areas or crumbs, the bar that says the server is gone, footer."""
 
 import time
+from collections.abc import Sequence
+from typing import Final
 
 from textual import events
 
@@ -139,10 +141,17 @@ def _reason(why: str, room: int) -> str:
     return cut(f"· {why} ", room) if room > 40 else ""
 
 
-_TYPING: Line = [
-    (" ", "head"), ("enter", "key"), (" takes it  ", "headdim"), ("tab", "key"), (" completes  ", "headdim"),
-    ("↑ ↓", "key"), (" earlier ones  ", "headdim"), ("esc", "key"), (" leaves", "headdim"),
-]  # fmt: skip
+_TYPING: Final = (
+    ("enter", "takes it"), ("tab", "completes"), ("↑ ↓", "earlier ones"), ("esc", "leaves"),
+)  # fmt: skip
+
+
+def _named(keys: Sequence[tuple[str, str]]) -> Line:
+    """Keys with what each does."""
+    out: Line = [(" ", "head")]
+    for key, does in keys:
+        out += [(key, "key"), (f" {does}  ", "headdim")]
+    return out
 
 
 class Footer(Drawn):
@@ -161,13 +170,15 @@ class Footer(Drawn):
         """The line."""
         self._spots = []
         if self.typing:
-            return [_on_head(fit(_TYPING, width, "head"))]
+            return [_on_head(fit(_named(_TYPING), width, "head"))]
         if self.notice is not None:
             text, kind = self.notice
             glyph = {"good": "✓", "warn": "▲", "bad": "✗"}.get(kind, "·")
             return [
                 _on_head(fit([(f" {glyph} ", kind), (cut(text, width - 4), "head")], width, "head"))
             ]
+        if (overlay := self.console.overlay) is not None:
+            return [_on_head(fit(_named(overlay.KEYS), width, "head"))]
         return [_on_head(self._keys(width))]
 
     def _keys(self, width: int) -> Line:

@@ -2,16 +2,12 @@
 
 from collections.abc import Callable
 
-from textual import events
-
 from dts_tui.draw import Line, rule
-from dts_tui.widgets.drawn import Drawn
+from dts_tui.widgets.scrolling import Scrolling
 
 
-class Lines(Drawn):
+class Lines(Scrolling):
     """Lines made by a function of the width; scrolled by line. The last position is kept while the content grows."""
-
-    can_focus = True
 
     def __init__(
         self,
@@ -37,16 +33,6 @@ class Lines(Drawn):
         if top != self.top:
             self.top = top
             self.redraw()
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """The wheel scrolls."""
-        event.stop()
-        self.move(3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """The wheel scrolls."""
-        event.stop()
-        self.move(-3)
 
     def draw(self, width: int, height: int) -> list[Line]:
         """What is in sight, with a thin mark at the right for where that is."""

@@ -5,18 +5,17 @@ import time
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from textual import events
 from textual.timer import Timer
 
 from dts_core.plain import words
 from dts_core.plain.cells import cells, cut, pad
 from dts_core.text import clean
 from dts_core.views import LogLine
-from dts_tui.draw import Line, fit, rule, wrap
+from dts_tui.draw import Line, fit, hits, rule, wrap
 from dts_tui.filters import Filter
 from dts_tui.ring import LogRing
 from dts_tui.text_of import level_name
-from dts_tui.widgets.drawn import Drawn
+from dts_tui.widgets.scrolling import Scrolling
 
 FRAME_SECONDS = 1 / 15
 _LEVELS = {
@@ -35,7 +34,7 @@ _STAMP = re.compile(
 _TEXT = {"debug": "dim", "info": "text", "warning": "warn", "error": "bad", "critical": "bad"}
 
 
-class LogView(Drawn):
+class LogView(Scrolling):
     """Newest below. While it follows, new lines push old ones up; otherwise the eye stays where it is.
 
     Args:
@@ -44,8 +43,6 @@ class LogView(Drawn):
         title: What stands in the title line before the figures.
         plain: Without host and source, for the log of one job.
     """
-
-    can_focus = True
 
     def __init__(
         self,
@@ -201,16 +198,6 @@ class LogView(Drawn):
         marked = [line for line in self.ring.shown if line.seq in self.marks]
         return marked or ([self.current] if self.current else [])
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """The wheel scrolls."""
-        event.stop()
-        self.move(3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """The wheel scrolls."""
-        event.stop()
-        self.move(-3)
-
     # --- drawing --------------------------------------------------------------------------------
 
     def draw(self, width: int, height: int) -> list[Line]:
@@ -297,7 +284,7 @@ class LogView(Drawn):
         out: list[Line] = []
         for index, piece in enumerate(pieces):
             start: Line = head if index == 0 else [(" " * used, "text")]
-            full = fit([*start, *self._hits(piece, _TEXT[name])], width)
+            full = fit([*start, *hits(piece, _TEXT[name], self.search)], width)
             surface = (
                 "cursor"
                 if here and not self.follow and self.has_focus
@@ -307,16 +294,6 @@ class LogView(Drawn):
             )
             out.append([(t, f"{s}/{surface}") for t, s in full] if surface else full)
         return out
-
-    def _hits(self, text: str, style: str) -> Line:
-        if not self.search:
-            return [(text, style)]
-        out: Line = []
-        last = 0
-        for match in re.finditer(re.escape(self.search), text, re.IGNORECASE):
-            out += [(text[last : match.start()], style), (match.group(), "hit")]
-            last = match.end()
-        return [*out, (text[last:], style)]
 
 
 def _source(line: LogLine) -> str:

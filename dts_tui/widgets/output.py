@@ -1,28 +1,23 @@
 """What a host printed: lines to scroll and search, drawn by line, so that a long text costs a key nothing."""
 
-import re
 from collections.abc import Callable, Sequence
-
-from textual import events
 
 from dts_core.plain import words
 from dts_core.plain.cells import cut
-from dts_tui.draw import Line, fit, rule, wrap
+from dts_tui.draw import Line, fit, hits, rule, wrap
 from dts_tui.output_text import TextLine
 from dts_tui.safe import whole
-from dts_tui.widgets.drawn import Drawn
 from dts_tui.widgets.lines import scrolled
+from dts_tui.widgets.scrolling import Scrolling
 
 
-class OutputView(Drawn):
+class OutputView(Scrolling):
     """Lines of untrusted text. While it follows, the last line stays in sight.
 
     Args:
         title: Spans for the title line.
         empty: What to say when there is nothing.
     """
-
-    can_focus = True
 
     def __init__(self, title: Callable[[], Line], empty: Callable[[], str]) -> None:
         super().__init__()
@@ -71,16 +66,6 @@ class OutputView(Drawn):
                 return True
         return False
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """The wheel scrolls."""
-        event.stop()
-        self.move(3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """The wheel scrolls."""
-        event.stop()
-        self.move(-3)
-
     # --- drawing --------------------------------------------------------------------------------
 
     def draw(self, width: int, height: int) -> list[Line]:
@@ -116,17 +101,7 @@ class OutputView(Drawn):
         room = max(width - 1, 10)
         text = whole(text if self.wrap else text[: room + 1])
         pieces = wrap(text, room) if self.wrap else [cut(text, room)]
-        out: list[Line] = [[(" ", "text"), *self._hits(piece, style)] for piece in pieces]
+        out: list[Line] = [[(" ", "text"), *hits(piece, style, self.search)] for piece in pieces]
         if index == self.hit:
             out = [[(t, f"{s}/cursor") for t, s in fit(line, width)] for line in out]
         return out
-
-    def _hits(self, text: str, style: str) -> Line:
-        if not self.search:
-            return [(text, style)]
-        out: Line = []
-        last = 0
-        for match in re.finditer(re.escape(self.search), text, re.IGNORECASE):
-            out += [(text[last : match.start()], style), (match.group(), "hit")]
-            last = match.end()
-        return [*out, (text[last:], style)]

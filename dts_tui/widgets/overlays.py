@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.widget import Widget
 from textual.widgets import Input
 
-from dts_core.plain.cells import cells, cut, pad
+from dts_core.plain.cells import cells, pad
 from dts_tui.draw import Line, box, fit, pairs, spread, wrap
 from dts_tui.widgets.drawn import Drawn
 from dts_tui.widgets.entry import Entry
@@ -25,10 +26,22 @@ class Overlay(Vertical):
     Overlay { layer: overlay; height: auto; background: $surface; }
     Overlay Input { border: none; height: 1; padding: 0 1; background: $surface; }
     """
+    KEYS: ClassVar[Sequence[tuple[str, str]]] = (("esc", "leaves"),)
+    """Key and what it does, for the footer: those of the screen below do nothing now."""
 
     def on_mount(self) -> None:
-        """It stands: Textual calls this after the same of what is made from it."""
+        """It stands, and has the keys."""
+        self.fit_screen()
+        self.screen.set_focus(self.first())
         self.console.opened(self)
+
+    def fit_screen(self) -> None:
+        """Take the room that it needs; again whenever the terminal has another size."""
+        raise NotImplementedError
+
+    def first(self) -> Widget:
+        """What gets the keys."""
+        raise NotImplementedError
 
     def centre(self, width: int, height: int) -> None:
         """Take this room in the middle of the screen."""
@@ -49,9 +62,11 @@ class Overlay(Vertical):
         return cast("Console", self.app)
 
 
-class _Face(Drawn):
+class Face(Drawn):
+    """What an overlay draws of itself; it can have the keys."""
+
     can_focus = True
-    DEFAULT_CSS = "_Face { height: 1fr; }"
+    DEFAULT_CSS = "Face { height: 1fr; }"
 
     def __init__(self, make: Callable[[int, int], list[Line]]) -> None:
         super().__init__()
@@ -59,110 +74,6 @@ class _Face(Drawn):
 
     def draw(self, width: int, height: int) -> list[Line]:
         return self._make(width, height)
-
-
-class Confirm(Overlay):
-    """A question before something that cannot be taken back. Cancel is the default.
-
-    Args:
-        question: What will be done, to how many.
-        names: What it will hit, each by name.
-        yes: The word for doing it.
-        then: Called when it is confirmed.
-        typed: When not empty, this has to be typed.
-    """
-
-    def __init__(
-        self,
-        question: str,
-        names: Sequence[str],
-        yes: str,
-        then: Callable[[], None],
-        *,
-        typed: str = "",
-    ) -> None:
-        super().__init__()
-        self._question, self._names, self._yes, self._then = question, list(names), yes, then
-        self._typed = typed
-        self._on_yes = False
-        self._wrong = False
-        self.face = _Face(self._draw)
-
-    def compose(self) -> ComposeResult:
-        """The box, and the line for the name when one has to be typed."""
-        yield self.face
-        if self._typed:
-            yield Entry(hint=f"type {self._typed} to confirm")
-
-    def on_mount(self) -> None:
-        """Take the room that the names need, and the keys."""
-        width = min(max(self.screen.size.width - 8, 40), 76)
-        shown = min(len(self._names), 8) + (len(self._names) > 8)
-        asked = len(wrap(self._question, width - 4))
-        height = asked + shown + 6
-        self.face.styles.height = height
-        self.centre(width, height + bool(self._typed))
-        self.screen.set_focus(self.query_one(Input) if self._typed else self.face)
-
-    def _draw(self, width: int, height: int) -> list[Line]:
-        body: list[Line] = [[]]
-        body += [[(text, "strong")] for text in wrap(self._question, width - 4)]
-        body += [[("  " + cut(name, width - 8), "accent")] for name in self._names[:8]]
-        if len(self._names) > 8:
-            body.append([(f"  and {len(self._names) - 8} more", "dim")])
-        body.append([])
-        if self._typed:
-            said = f"that is not {self._typed}: nothing was done"
-            body.append([(said, "bad") if self._wrong else ("enter does it, esc leaves it", "dim")])
-        else:
-            on, off = ("tabon", "tab") if self._on_yes else ("tab", "tabon")
-            body.append(
-                [
-                    (" Cancel ", off),
-                    ("  ", "text"),
-                    (f" {self._yes} ", on),
-                    ("   y yes  n no", "faint"),
-                ]
-            )
-        return box(body, [("Sure?", "warn")], [], width, height, "warn")
-
-    def on_key(self, event: events.Key) -> None:
-        """Left and right choose, enter does what is chosen, y and n answer at once."""
-        key = event.key
-        if key in ("escape", "ctrl+q"):
-            event.stop()
-            self.close()
-        elif self._typed:
-            return
-        elif key in ("left", "right", "tab", "shift+tab", "h", "l"):
-            self._on_yes = not self._on_yes
-            self.face.redraw()
-            event.stop()
-        elif key == "y" or (key == "enter" and self._on_yes):
-            event.stop()
-            self.close()
-            self._then()
-        elif key in ("n", "enter"):
-            event.stop()
-            self.close()
-        else:
-            event.stop()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Only the exact name counts; another one is said to be wrong."""
-        event.stop()
-        if event.value == self._typed:
-            self.close()
-            self._then()
-            return
-        self._wrong = True
-        self.face.redraw()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Typing goes on."""
-        event.stop()
-        self._wrong = False
-        self.face.redraw()
 
 
 @dataclass(frozen=True)
@@ -196,6 +107,8 @@ class Picker(Overlay):
         stays: Whether it stays open after one was taken (for switches).
     """
 
+    KEYS = (("↑ ↓", "move"), ("enter", "takes it"), ("esc", "leaves"))
+
     def __init__(
         self,
         title: str,
@@ -208,20 +121,23 @@ class Picker(Overlay):
         self._title, self._choices, self._then, self._stays = title, choices, then, stays
         self._at = self._top = 0
         self._wanted = ""
-        self.face = _Face(self._draw)
+        self.face = Face(self._draw)
 
     def compose(self) -> ComposeResult:
         """Where one types, and the list."""
         yield Entry(hint="type to find, enter takes it, esc leaves")
         yield self.face
 
-    def on_mount(self) -> None:
+    def first(self) -> Widget:
+        """Where one types."""
+        return self.query_one(Input)
+
+    def fit_screen(self) -> None:
         """Nearly as large as the screen."""
         size = self.screen.size
         height = min(max(size.height - 6, 6), len(self._choices()) + 2 + _DETAIL_LINES, 34)
         self.face.styles.height = height
         self.centre(min(size.width - 4, 100), height + 1)
-        self.screen.set_focus(self.query_one(Input))
 
     def found(self) -> list[Choice]:
         """What fits what was typed: every word somewhere, beginnings first."""
@@ -318,6 +234,8 @@ class Reader(Overlay):
         least: Lines that it has room for, however few there are at first.
     """
 
+    KEYS = (("j k", "move"), ("esc", "closes"))
+
     def __init__(
         self,
         title: str,
@@ -330,22 +248,28 @@ class Reader(Overlay):
         self._least = least
         self._title, self._make, self._live = title, make, live
         self._top = self._count = 0
-        self.face = _Face(self._draw)
+        self.face = Face(self._draw)
 
     def compose(self) -> ComposeResult:
         """Only the text."""
         yield self.face
 
     def on_mount(self) -> None:
+        """Live, once a second."""
+        if self._live:
+            self.set_interval(1.0, self.face.redraw)
+
+    def first(self) -> Widget:
+        """The text."""
+        return self.face
+
+    def fit_screen(self) -> None:
         """Nearly as large as the screen."""
         size = self.screen.size
         width = min(size.width - 4, 120)
         height = min(max(len(self._make(width - 4)), self._least) + 2, size.height - 4)
         self.face.styles.height = height
         self.centre(width, height)
-        self.screen.set_focus(self.face)
-        if self._live:
-            self.set_interval(1.0, self.face.redraw)
 
     def _draw(self, width: int, height: int) -> list[Line]:
         lines = self._make(width - 4)
@@ -389,4 +313,4 @@ class Reader(Overlay):
         self.face.redraw()
 
 
-__all__ = ["Choice", "Confirm", "Overlay", "Picker", "Reader", "pairs", "spread"]
+__all__ = ["Choice", "Overlay", "Picker", "Reader", "pairs", "spread"]

@@ -2,9 +2,10 @@
 
 from textual import events
 from textual.app import ComposeResult
+from textual.widget import Widget
 
 from dts_tui.draw import Line, box, wrap
-from dts_tui.widgets.overlays import Overlay, _Face
+from dts_tui.widgets.overlays import Face, Overlay
 
 WIDTH_MOST = 90
 
@@ -22,19 +23,22 @@ class ShownOnce(Overlay):
         super().__init__()
         self._title, self._told, self._secret = title, told, secret
         self._copied = False
-        self.face = _Face(self._draw)
+        self.face = Face(self._draw)
 
     def compose(self) -> ComposeResult:
         """Only the box."""
         yield self.face
 
-    def on_mount(self) -> None:
-        """Take the room that it needs, and the keys."""
+    def first(self) -> Widget:
+        """The box."""
+        return self.face
+
+    def fit_screen(self) -> None:
+        """Take the room that it needs."""
         width = min(self.screen.size.width - 4, WIDTH_MOST)
         height = len(wrap(self._told, width - 4)) + len(wrap(self._secret, width - 4)) + 6
         self.face.styles.height = height
         self.centre(width, height)
-        self.screen.set_focus(self.face)
 
     def _draw(self, width: int, height: int) -> list[Line]:
         hidden = self.console.is_pictured

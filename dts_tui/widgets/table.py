@@ -10,7 +10,7 @@ from textual.message import Message
 from dts_core.plain.cells import Align, cells, cut, pad
 from dts_tui.draw import Line, Span, fit, rule
 from dts_tui.rows import Rows
-from dts_tui.widgets.drawn import Drawn
+from dts_tui.widgets.scrolling import Scrolling
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Column(Generic[T]):
     field: str = ""
 
 
-class Table(Drawn, Generic[T]):
+class Table(Scrolling, Generic[T]):
     """Rows with a cursor, marks, a heading and a title line.
 
     Args:
@@ -50,8 +50,6 @@ class Table(Drawn, Generic[T]):
         empty: What to say when there is nothing, a line at a time.
         order: The field by which the server has sorted, and whether downwards; asked at every drawing.
     """
-
-    can_focus = True
 
     class Opened(Message):
         """A record was chosen with a click."""
@@ -121,16 +119,6 @@ class Table(Drawn, Generic[T]):
         self.redraw()
         if place >= len(keys) - 5 and by > 0:
             self.post_message(self.Reached())
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """The wheel moves the cursor."""
-        event.stop()
-        self.move(3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """The wheel moves the cursor."""
-        event.stop()
-        self.move(-3)
 
     def on_click(self, event: events.Click) -> None:
         """A click puts the cursor; a second one on the same row opens it."""

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 from textual import events
 from textual.app import ComposeResult
+from textual.widget import Widget
 
 from dts_tui.draw import Line, box, wrap
-from dts_tui.widgets.overlays import Overlay, _Face
+from dts_tui.widgets.overlays import Face, Overlay
 
 Version = tuple[str, str, str, str]
 
@@ -32,14 +33,18 @@ class Versions(Overlay):
         self._question, self._fields = question, list(fields)
         self._answers = [("Cancel", None), ("Take theirs", theirs), ("Put mine on theirs", mine)]
         self._at = self._top = 0
-        self.face = _Face(self._draw)
+        self.face = Face(self._draw)
 
     def compose(self) -> ComposeResult:
         """Only the box."""
         yield self.face
 
-    def on_mount(self) -> None:
-        """Take the room that the versions need, and the keys."""
+    def first(self) -> Widget:
+        """The box."""
+        return self.face
+
+    def fit_screen(self) -> None:
+        """Take the room that the versions need."""
         size = self.screen.size
         width = min(size.width - 4, 110)
         height = min(
@@ -47,7 +52,6 @@ class Versions(Overlay):
         )
         self.face.styles.height = height
         self.centre(width, height)
-        self.screen.set_focus(self.face)
 
     def _lines(self, width: int) -> list[Line]:
         out: list[Line] = []

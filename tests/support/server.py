@@ -107,16 +107,20 @@ class Server:
         """What a worker and the porter do: claim, finish, announce."""
         await self._end(job_id, JobEvent.FINISH, result=result)
 
+    async def begin(self, job_id: str) -> int:
+        """A worker claims it; returns the epoch of its claim."""
+        desk = self.broker.claims
+        assert desk is not None
+        return (await desk.grant([ClaimRequest(job_id, "h1", "w1")]))[0].epoch
+
     async def fail(self, job_id: str, error: JobError) -> None:
         """As `run`, for a job that raised."""
         await self._end(job_id, JobEvent.FAIL, error=error)
 
     async def _end(self, job_id: str, event: JobEvent, **fields: Any) -> None:
-        desk = self.broker.claims
-        assert desk is not None
-        answer = (await desk.grant([ClaimRequest(job_id, "h1", "w1")]))[0]
+        epoch = await self.begin(job_id)
         now = self.clock.now()
-        given: dict[str, Any] = {"epoch": answer.epoch, "host": "h1", "worker": "w1"}
+        given: dict[str, Any] = {"epoch": epoch, "host": "h1", "worker": "w1"}
         given |= {"at": now, "started_at": now, "finished_at": now}
         job = await self.store.get_job(job_id)
         assert job is not None

@@ -59,6 +59,12 @@ class FanOutServer(FakeServer):
             output = HostOutputView(**fields, stdout=stdout, **more)
             self.outputs[self.fan.id, host] = output
 
+    def says(self, host: str, stdout: str) -> None:
+        """It runs, and has printed this so far."""
+        view = self._move(host, state="running", started_at=START)
+        fields = {name: getattr(view, name) for name in HostRunView.__struct_fields__}
+        self.outputs[self.fan.id, host] = HostOutputView(**fields, stdout=stdout)
+
     def end(self, state: str = "failed") -> None:
         """The job is over: what has not begun never started, the end of what ran is not known."""
         runs = self.runs[self.fan.id]

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
-from dts_core.model import Host, HostRun, JobError, LogRecord
+from dts_core.model import Host, HostRun, JobError, LogRecord, Prompt, Wording
+from dts_core.sealed import OpeningKey
+from dts_core.sealed.answers import open_answers
 from dts_core.ssh.base import fingerprint
 from dts_core.states import FINAL
 from dts_core.testing import wait_until
@@ -75,6 +77,22 @@ class FarSide:
         )  # fmt: skip
         assert await self.server.store.save_runs([run]) == [True]
         await self._done(job, {})
+
+    async def asks(self, job: dict[str, Any], *prompts: Prompt, person: str = "root") -> list[str]:
+        """The login asks who started it; returns what they answered."""
+        key, wording = OpeningKey.new(), Wording(host=self.host, prompts=list(prompts))
+        questions = self.server.services.questions
+        epoch = await self.server.begin(job["id"])
+        asked = await questions.offer(job["id"], epoch, person, wording, str(key.public), 600)
+        boxes: list[bytes] = []
+
+        async def is_answered() -> bool:
+            found = await questions.find(asked.id)
+            boxes[:] = [found.box] if found is not None and found.state == "answered" else []
+            return bool(boxes)
+
+        await wait_until(is_answered, 60, what="an answer")
+        return open_answers(key, asked.id, wording, boxes[0])
 
     async def planned(self, *, count: int = 1, changes: bool = True, **facts: Any) -> None:
         """The look ends with facts and steps."""

@@ -1,10 +1,13 @@
 """Calls on many hosts by keys: the board, one host's output, run again, the form."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import msgspec
 import pytest
 
+from dts_core.clients.own_agent import OwnAgent, OwnKey
 from dts_core.text import is_safe
 from dts_tui.app import Console
 from dts_tui.screens.base import Place
@@ -125,6 +128,28 @@ async def test_it_runs_again_on_exactly_some(
         await drive.shows(f"started on {count}", f"0 of {count} ended", "· waiting")
 
 
+async def test_it_runs_again_as_who_ran_it(
+    opened: Opened, server: FanOutServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was begun with the keys of an SSH agent runs again with those of the agent here, which signs for it."""
+    key = OwnKey(f"ssh-ed25519 {'A' * 68}", "mine")
+    monkeypatch.setattr(OwnAgent, "keys", lambda agent: [key])
+    given = server.fan.kwargs | {"own_keys": ["ssh-ed25519 earlier"], "ask": True}
+    server.fan = msgspec.structs.replace(server.fan, kwargs=given)
+    server.end()
+    async with opened(120, 36) as drive:
+        await to_board(drive)
+        await drive.keys("F")
+        await drive.shows("Run uname -r again on 3 hosts?")
+        await drive.keys("y")
+        await drive.until(lambda: len(server.runs) == 2)
+        await drive.shows("started on 3 hosts")
+        assert drive.console.world.lent == {server.fan.id}
+    sent = [body for _, path, body in server.requests if path.endswith("/again")]
+    assert [body["own_keys"] for body in sent] == [[key.line], [key.line]]
+    assert all(body["ask"] for body in sent)
+
+
 async def test_a_board_survives_its_server(opened: Opened, server: FanOutServer) -> None:
     """The server dies in the middle and comes back: what has happened meanwhile is there, and can be run again."""
     async with opened(120, 36) as drive:
@@ -166,6 +191,52 @@ async def test_hosts_are_listed_and_filtered(opened: Opened, server: FanOutServe
         await drive.keys("tab")
         await drive.shows("same answer")
         del server
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_a_running_host_prints_is_followed(
+    opened: Opened, server: FanOutServer, size: tuple[int, int]
+) -> None:
+    """Below the table it is there as it comes, its end in sight, and once it has ended all of it from there."""
+    lines = [f"line {number}\n" for number in range(1, 61)]
+    server.says("db-1", "".join(lines[:30]))
+    async with opened(*size) as drive:
+        await to_board(drive)
+        await drive.keys("tab", "slash", "<host=db-1>", "enter")
+        await drive.shows("hosts ─ 1 of 43", "line 30", "following")
+        server.says("db-1", "".join(lines[:50]))
+        await drive.shows("line 50")
+        await drive.keys("enter")
+        await drive.shows("db-1 ─ ▶ running", "line 50", "following")
+        assert "─ – ─" not in drive.screen()
+        await drive.keys("escape")
+        await drive.shows("hosts ─ 1 of 43", "line 50")
+        server.finish("db-1", stdout="".join(lines))
+        await drive.shows("● ok", "line 60")
+        await drive.lacks("following")
+
+
+async def test_a_slow_server_is_not_asked_over_and_over(
+    opened: Opened, server: FanOutServer
+) -> None:
+    """An answer that takes longer than a second is waited for, and shown: it is not asked for anew meanwhile."""
+    server.says("db-1", "slow but there\n")
+
+    def asked(path: str) -> int:
+        return sum(each == path for _, each, _ in server.requests)
+
+    async with opened(120, 36) as drive:
+        await to_board(drive)
+        await drive.keys("tab", "slash", "<host=db-1>", "enter")
+        await drive.shows("hosts ─ 1 of 43", "slow but there")
+        path = f"/ssh/{server.fan.id}/hosts/db-1/output"
+        gate = server.held["GET", path] = asyncio.Event()
+        before, polls = asked(path), asked("/status")
+        await drive.keys("enter")
+        await drive.until(lambda: asked("/status") >= polls + 4)
+        assert asked(path) == before + 1
+        gate.set()
+        await drive.shows("db-1 ─ ▶ running", "slow but there")
 
 
 async def test_one_host_is_read_and_searched(opened: Opened, server: FanOutServer) -> None:

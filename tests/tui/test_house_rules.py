@@ -10,7 +10,7 @@ FILES = sorted(Path(dts_tui.__file__).parent.rglob("*.py"))
 STATELESS = ("state", "rows", "ring", "filters", "forms", "actions", "catalogue", "draw", "words", "glyphs", "job_text",
              "wall_drawing", "host_drawing", "scene", "text_of", "once", "cli",
              "admin_documents", "admin_form", "admin_entries",
-             "host_setup", "host_setup_steps", "host_setup_lines", "host_setup_report",
+             "host_import", "remembering", "host_setup", "host_setup_steps", "host_setup_lines", "host_setup_report",
              "host_setup_drawing")  # fmt: skip
 SAFE_WIDGETS = {"Input", "TextArea"}
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dts_core.model import Prompt
 from tests.support.server import Server
 from tests.support.sshkeys import private_key
 from tests.tui.driving import Driver
@@ -259,9 +260,33 @@ async def test_it_is_set_up_anew_and_removed_from_the_list(
         await drive.keys("<-1>", "enter")
         await drive.shows("6 ▶ apply", "removing")
         await far.removed()
-        await drive.shows("3 ◆ login", "nothing of it is left there")
+        await drive.shows("3 ◆ login", "nothing of the set-up is left on web-1")
+        await drive.shows("the gateway goes on trying", ":vhost web-1", "T disables it there")
         kept = await real.call("GET", "/admin/operations", params={"collection": "vhosts"})
         assert {"init", "teardown"} <= {each["op_type"] for each in kept.json()["items"]}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
+async def test_a_login_is_tried_with_what_a_person_answers(
+    walk: Walk, real: Server, far: FarSide, size: tuple[int, int]
+) -> None:
+    """Nothing is stored: what the host asks is put before whoever is here; then one to store is asked for."""
+    await add(real, pinned=far.key, key=False)
+    async with walk(size=size) as drive:
+        await to_setup(drive, "3 ◆ login", "none is stored", "t try as me")
+        await drive.keys("t")
+        await drive.shows("3 ▶ login", "running `true`")
+        job = await far.job(SSH)
+        assert job["kwargs"]["ask"] is True
+        answer = asyncio.create_task(far.asks(job, Prompt(text="Password of deploy")))
+        await drive.shows("web-1 asks", "Password of deploy", "enter answers")
+        await drive.keys("<swordfish>", "enter")
+        assert await answer == ["swordfish"]
+        await far.lets_in()
+        await drive.shows("3 ◆ login", "You were let in.", "enter gives one")
+        await drive.keys("enter")
+        await drive.shows("step 3 of 8: what logs in there", "ssh_pem_cert")
+        assert "swordfish" not in drive.screen()
 
 
 async def test_scope_and_queues_are_asked_and_sent(walk: Walk, real: Server, far: FarSide) -> None:
@@ -354,3 +379,13 @@ async def test_only_administrators_are_offered_it(walk: Walk, real: Server, far:
         await drive.keys("enter")
         await drive.shows("this console is read-only")
         assert (await real.call("GET", "/jobs", params={"function": SSH})).json()["items"] == []
+
+
+async def test_an_empty_list_names_only_what_can_be_done(walk: Walk) -> None:
+    """Without a virtual host the footer has what makes one; what needs one is not named."""
+    async with walk(size=(80, 24)) as drive:
+        await to_list(drive)
+        await drive.shows("n new", "a add host", "f import")
+        assert "run on hosts" not in drive.screen()
+        await drive.keys("i")
+        await drive.shows("a new host ─ step 1 of 8")

@@ -9,7 +9,6 @@ from dts_core.model import Host, JobError
 from dts_core.views import JobView
 from dts_tui.host_setup import (
     INIT,
-    KEPT_MAX,
     LOOK,
     REMOVAL,
     REMOVE,
@@ -18,9 +17,10 @@ from dts_tui.host_setup import (
     Options,
     SetUp,
     newest_of,
-    remembered,
+    setup_of,
 )
 from dts_tui.host_setup_steps import APPLY, BEAT, JOB, KEY, LOGIN, Around, current, steps_of
+from dts_tui.remembering import KEPT_MAX
 from tests.tui.fake_server import START, make_host, make_job
 
 DOCUMENT: dict[str, Any] = {
@@ -155,7 +155,7 @@ def test_what_is_remembered_is_bounded() -> None:
     """Of many set-ups those that were left first are forgotten, and the one at hand is not."""
     known: dict[str, SetUp] = {}
     for number in range(KEPT_MAX + 5):
-        remembered(known, f"web-{number}")
-        remembered(known, "web-0")
+        setup_of(known, f"web-{number}")
+        setup_of(known, "web-0")
     assert len(known) == KEPT_MAX
     assert "web-0" in known
