@@ -84,7 +84,7 @@ def _removed(it: SetUp, width: int) -> list[Line]:
         "What set-up had made there is removed, its worker with it. The virtual host itself stays."
     )
     if (it.document or {}).get("mode") == "agent":
-        told += " While it is enabled, the gateway goes on trying to start a worker there."
+        told += " The gateway starts no worker there until it is set up anew."
     shows = f":vhost {shown(it.vhost)} shows the virtual host: T disables it there, D deletes it."
     return [*text_lines(told, width), *advice_lines(shows, width)]
 

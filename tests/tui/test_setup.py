@@ -261,7 +261,7 @@ async def test_it_is_set_up_anew_and_removed_from_the_list(
         await drive.shows("6 ▶ apply", "removing")
         await far.removed()
         await drive.shows("3 ◆ login", "nothing of the set-up is left on web-1")
-        await drive.shows("the gateway goes on trying", ":vhost web-1", "T disables it there")
+        await drive.shows("The gateway starts no worker", ":vhost web-1", "T disables it there")
         kept = await real.call("GET", "/admin/operations", params={"collection": "vhosts"})
         assert {"init", "teardown"} <= {each["op_type"] for each in kept.json()["items"]}
 
