@@ -43,7 +43,7 @@ async def test_keys_go_there_and_output_comes_back(world: ShellWorld) -> None:
     async with world.shell(term="vt100", columns=91, rows=33) as talk:
         assert talk.opened.host == "web-1"
         assert talk.opened.fingerprint.startswith("SHA256:")
-        await talk.type("echo $((40+2)) $TERM; stty size\n")
+        await talk.type("PS1='rea''dy> '; echo $((40+2)) $TERM; stty size\n")
         await talk.until("42 vt100")
         await talk.until("33 91")
         await talk.shell.resize(120, 40)
@@ -52,7 +52,7 @@ async def test_keys_go_there_and_output_comes_back(world: ShellWorld) -> None:
         await talk.type("echo be''gun; sleep 1000\n")
         await talk.until("begun")
         await talk.type("\x03")
-        await talk.until("^C")  # what is typed before goes down with what it interrupts
+        await talk.until("ready> ")  # what is typed before goes down with what it interrupts
         await talk.type("echo status=$((0+$?))\n")
         await talk.until("status=130")
         await talk.type("exit 7\n")
