@@ -46,9 +46,9 @@ async def see_plural(call: Call[NoQuery, None]) -> ASGIResponse:
     return ASGIResponse(status_code=308, headers={"Location": location})
 
 
-for _method in ("GET", "POST", "PATCH", "PUT", "DELETE"):
-    for _path in ("/admin/namespace", "/admin/user", "/admin/vhost"):
-        for _tail in ("", "/{id}"):
+for _path in ("/admin/namespace", "/admin/user", "/admin/vhost"):
+    for _tail, _methods in (("", ("GET", "POST")), ("/{id}", ("GET", "PATCH", "PUT", "DELETE"))):
+        for _method in _methods:
             routes.add(
                 _method, _path + _tail, Permission.READ, query=None, status=308, raw_body=True
             )(see_plural)

@@ -364,6 +364,7 @@ async def test_the_former_paths_lead_to_the_plural(server: Server) -> None:
     assert shown.json()["_id"] == "ann"
     answer = await server.call("GET", "/admin/namespace", params={"limit": "1"})
     assert (answer.status_code, answer.headers["location"]) == (308, "/admin/namespaces?limit=1")
+    assert (await server.call("POST", "/admin/user/ann")).status_code == 405  # nor is there such
 
 
 async def test_membership_counts_from_the_next_request(server: Server) -> None:

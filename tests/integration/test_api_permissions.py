@@ -123,9 +123,9 @@ ALLOWED: dict[tuple[str, str], Row] = {
     ("GET", "/schema"): (200, {}),
     **{
         (method, f"/admin/{one}{tail}"): (308, {})
-        for method in ("GET", "POST", "PATCH", "PUT", "DELETE")
         for one in ("namespace", "user", "vhost")
-        for tail in ("", "/{id}")
+        for tail, methods in (("", ("GET", "POST")), ("/{id}", ("GET", "PATCH", "PUT", "DELETE")))
+        for method in methods
     },
 }
 ONLY_ADMIN_BY_SERVICE = {

@@ -252,9 +252,11 @@ GLOBAL: Final[Mapping[str, tuple[Route, ...]]] = {
         ("GET", "/schema"), ("GET", "/admin/schema"), SHELL,
         *(
             (method, f"/admin/{one}{tail}")
-            for method in ("GET", "POST", "PATCH", "PUT", "DELETE")
             for one in ("namespace", "user", "vhost")
-            for tail in ("", "/{id}")
+            for tail, methods in (
+                ("", ("GET", "POST")), ("/{id}", ("GET", "PATCH", "PUT", "DELETE")),
+            )
+            for method in methods
         ),
     ),
     "submitter": (),
